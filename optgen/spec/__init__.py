@@ -1,0 +1,1 @@
+"""The rule language: YAML declarations and equations, read into positioned, frozen data."""

@@ -1,0 +1,193 @@
+"""What a rule text declares, as frozen data: `Spec` and its parts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from optgen.errors import Location
+from optgen.spec.syntax import NOWHERE, Expr, Stmt
+
+STAGES = ("probe", "gradient", "direction", "update")
+"""The stages of a rule, in the order they run."""
+
+EXTENTS = ("model", "layer", "tensor", "matrix", "row", "col", "elem")
+"""Coarse to fine; row and col meet in elem."""
+
+HyperKind = Literal["float", "int", "bool", "choice", "list", "base"]
+Scalar = float | int | bool | str
+Value = Scalar | tuple[float | int, ...]
+Setting = Scalar | None | tuple["Setting", ...]
+"""A value as written in a preset, claim or example: a scalar or (nested) list."""
+
+Array = float | tuple["Array", ...]
+"""Numbers of a worked example, nested as the tensor's axes are."""
+
+Matrix = Literal["trailing", "units", "wide", "square"] | tuple[Literal["blocks"], Expr]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A set of numbers: an interval, of reals or of ints. NaN is in none of them."""
+
+    text: str
+    kind: Literal["float", "int"] = "float"
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def contains(self, value: float | int) -> bool:
+        """Whether a number lies in the set; infinities only where the interval has no bound on that side."""
+        if math.isnan(value) or (self.kind == "int" and (math.isinf(value) or value != int(value))):
+            return False
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    @classmethod
+    def parse(cls, text: str) -> Domain:
+        """Read `>= 0`, `[0, 1)`, `int >= 1`, ...; a ValueError says what is wrong."""
+        words = text.strip()
+        kind: Literal["float", "int"] = "float"
+        if re.match(r"int\b", words):
+            kind, words = "int", words[3:].strip()
+            if not words:
+                return cls(text, "int")
+        if ray := _RAY.fullmatch(words):
+            bound, strict = float(ray["bound"]), len(ray["op"]) == 1
+            if ray["op"][0] == ">":
+                return cls(text, kind, low=bound, low_open=strict)
+            return cls(text, kind, high=bound, high_open=strict)
+        if interval := _INTERVAL.fullmatch(words):
+            low, high = float(interval["low"]), float(interval["high"])
+            if not low < high and not (low == high and interval["left"] + interval["right"] == "[]"):
+                raise ValueError(f"the interval {words} is empty")
+            return cls(text, kind, low, high, interval["left"] == "(", interval["right"] == ")")
+        raise ValueError(f'"{text}" is not a domain')
+
+
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_RAY = re.compile(rf"(?P<op>>=|<=|>|<)\s*(?P<bound>{_NUMBER})")
+_INTERVAL = re.compile(rf"(?P<left>[\[(])\s*(?P<low>{_NUMBER})\s*,\s*(?P<high>{_NUMBER})\s*(?P<right>[\])])")
+
+
+def _empty() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """A hyper-parameter. `names` spells it per framework (`torch: d`, `torch: eps[0]`).
+
+    A hyper of kind `base` belongs to the rule a transform joins; its `default` is the empty string.
+    """
+
+    name: str
+    default: Value
+    kind: HyperKind = "float"
+    domain: Domain | None = None
+    choices: tuple[str, ...] = ()
+    over: Literal["tensor", "model"] = "tensor"
+    doc: str = ""
+    symbol: str = ""
+    names: Mapping[str, str] = field(default_factory=_empty)
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class State:
+    """A slot kept between steps. `start` is a tuple for a short vector; `base` marks the joined rule's own slot."""
+
+    name: str
+    start: Expr | tuple[Expr, ...]
+    dtype: str | None = None
+    base: bool = False
+    doc: str = ""
+    symbol: str = ""
+    names: Mapping[str, str] = field(default_factory=_empty)
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value passed to the step by the caller, of a declared extent."""
+
+    name: str
+    extent: str
+    doc: str = ""
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named value computed when asked for."""
+
+    name: str
+    value: Expr
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`reduces_to`: with the settings in `when`, this rule makes the same steps as `rule`."""
+
+    kind: Literal["reduces_to"]
+    rule: str
+    when: Mapping[str, Setting]
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example. A rule written for a single unnamed tensor calls it `SINGLE`.
+
+    `feeds[input][tensor]` has one entry per step: numbers, None for no gradient, or an expression in `param`. Values
+    that belong to no tensor (a model-wide input or state) are under the tensor name `""`.
+    `tolerance` has the shape of `expect`: half a unit of the last digit written.
+    """
+
+    settings: Mapping[str, Setting]
+    param: Mapping[str, Array]
+    feeds: Mapping[str, Mapping[str, tuple[Array | Expr | None, ...]]]
+    expect: Mapping[str, Mapping[str, Array]]
+    tolerance: Mapping[str, Mapping[str, Array]]
+    steps: int
+    rule: str | None = None
+    loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+
+SINGLE = "w"
+"""Name of the tensor of an example that gives a plain list."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One rule (or transform) as written, checked by itself; extents are not known yet."""
+
+    name: str
+    kind: Literal["rule", "transform"]
+    title: str
+    reference: str
+    class_name: str
+    doc: str
+    matrix: Matrix
+    when: Expr | None
+    otherwise: str | None
+    hypers: Mapping[str, Hyper]
+    require: tuple[tuple[Expr, str], ...]
+    presets: Mapping[str, Mapping[str, Setting]]
+    inputs: Mapping[str, Input]
+    states: Mapping[str, State]
+    stages: Mapping[str, tuple[Stmt, ...]]
+    evaluate: Expr | None
+    claims: tuple[Claim, ...]
+    examples: tuple[Example, ...]
+    metrics: tuple[Metric, ...]
+    path: str
+    text: str = field(repr=False)
+    digest: str
