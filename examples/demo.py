@@ -57,7 +57,7 @@ class Run:
 
 def main() -> None:
     """Builds, trains, then prints a table and says where the plot is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Build a rule, then train a small network with three of them.")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()

@@ -32,7 +32,6 @@ def build(source: Path, target: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 def test_a_wheel_holds_the_packages_and_the_specs(wheel: set[str]) -> None:
     for package in PACKAGES:
         assert f"{package}/__init__.py" in wheel
@@ -44,7 +43,6 @@ def test_a_wheel_holds_the_packages_and_the_specs(wheel: set[str]) -> None:
     assert specs <= wheel
 
 
-@pytest.mark.slow
 def test_a_wheel_holds_nothing_else(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
