@@ -1,0 +1,1 @@
+"""The two dialects (`rule`, `kernel`), their builders, text form and interpreters."""
