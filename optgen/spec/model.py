@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from optgen.errors import Location
+from optgen.errors import HyperError, Location, suggest
 from optgen.spec.syntax import NOWHERE, Expr, Stmt
 
 STAGES = ("probe", "gradient", "direction", "update")
@@ -41,13 +41,21 @@ class Domain:
     low_open: bool = False
     high_open: bool = False
 
-    def contains(self, value: float | int) -> bool:
+    def contains(self, value: float) -> bool:
         """Whether a number lies in the set; infinities only where the interval has no bound on that side."""
         if math.isnan(value) or (self.kind == "int" and (math.isinf(value) or value != int(value))):
             return False
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
+
+    @property
+    def words(self) -> str:
+        """The set in words that continue "must be ..."."""
+        body = self.text.strip().removeprefix("int").strip()
+        if body[:1] in ("[", "("):
+            body = "in " + body
+        return " ".join(word for word in ("an int" if self.kind == "int" else "", body) if word)
 
     @classmethod
     def parse(cls, text: str) -> Domain:
@@ -76,6 +84,11 @@ _RAY = re.compile(rf"(?P<op>>=|<=|>|<)\s*(?P<bound>{_NUMBER})")
 _INTERVAL = re.compile(rf"(?P<left>[\[(])\s*(?P<low>{_NUMBER})\s*,\s*(?P<high>{_NUMBER})\s*(?P<right>[\])])")
 
 
+def _shown(value: Setting) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _empty() -> Mapping[str, str]:
     return MappingProxyType({})
 
@@ -97,6 +110,41 @@ class Hyper:
     symbol: str = ""
     names: Mapping[str, str] = field(default_factory=_empty)
     loc: Location = field(default=NOWHERE, compare=False, repr=False)
+
+    def accept(self, value: Setting) -> Value:
+        """The value as this hyper stores it (1 becomes 1.0 for a float). HyperError says why it cannot be taken."""
+        if self.kind == "choice":
+            if isinstance(value, str) and value in self.choices:
+                return value
+            hint = suggest(value, self.choices) if isinstance(value, str) else ""
+            offered = ", ".join(f'"{choice}"' for choice in self.choices)
+            raise HyperError(
+                f"{self.name} must be one of {offered}, got {_shown(value)}" + (f"; {hint}" if hint else "")
+            )
+        if self.kind == "bool":
+            if isinstance(value, bool):
+                return value
+            raise HyperError(f"{self.name} must be true or false, got {_shown(value)}")
+        if self.kind == "list":
+            default = self.default if isinstance(self.default, tuple) else ()
+            if not isinstance(value, tuple) or len(value) != len(default):
+                raise HyperError(f"{self.name} must be a list of {len(default)} numbers, got {_shown(value)}")
+            return tuple(self._number(entry) for entry in value)
+        return self._number(value)
+
+    def _number(self, value: Setting) -> float | int:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise HyperError(f"{self.name} must be a number, got {_shown(value)}")
+        if math.isnan(value):
+            raise HyperError(f"{self.name} must be a number, got NaN")
+        if self.domain is not None and not self.domain.contains(value):
+            raise HyperError(f"{self.name} must be {self.domain.words}, got {_shown(value)}")
+        if self.kind == "int":
+            return int(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise HyperError(f"{self.name} must be a number that float64 holds, got {_shown(value)}") from None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""Rule texts to `Spec`: read, parse, check; every complaint of a text is raised together as one SpecError."""
+
+from __future__ import annotations
+
+import hashlib
+import keyword
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from optgen.errors import Location, UsageError, suggest
+from optgen.paths import specs_dir
+from optgen.spec import checks
+from optgen.spec.declarations import (
+    read_claims,
+    read_hypers,
+    read_inputs,
+    read_matrix,
+    read_metrics,
+    read_presets,
+    read_require,
+    read_states,
+    setting_checker,
+)
+from optgen.spec.document import Word, compose
+from optgen.spec.examples import Context, read_examples
+from optgen.spec.fields import Fields, read_body, resolve
+from optgen.spec.model import STAGES, Spec
+from optgen.spec.source import Source
+from optgen.spec.syntax import Assign, Binary, Expr, Name, Stmt, names_in
+from optgen.spec.vocabulary import REQUIRED_KEYS, TOP_KEYS, VERSION
+
+_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def load(rule: str | os.PathLike[str]) -> Spec:
+    """The rule of a shipped name, or of a path (it ends with .yaml or holds a separator).
+
+    Raises UsageError for a name or file that does not exist, SpecError for a text at fault.
+    """
+    text = os.fspath(rule)
+    if isinstance(rule, os.PathLike) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
+        return _read(Source.read(Path(text)))
+    if "+" in text:
+        raise UsageError(f'joining rules ("{text}") is not built yet. Name one rule: ' + ", ".join(shipped()))
+    if text not in shipped():
+        hint = suggest(text, shipped()) or "the shipped rules are " + ", ".join(shipped())
+        raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
+    return _read(Source.read(specs_dir() / f"{text}.yaml"))
+
+
+def loads(text: str, path: str = "<text>") -> Spec:
+    """The rule in a text. SpecError, with positions in `path`, where it is at fault."""
+    return _read(Source(text, path))
+
+
+def shipped() -> list[str]:
+    """Names of the shipped rules, sorted."""
+    return list(_names_in(specs_dir()))
+
+
+@cache
+def _names_in(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+
+
+def _read(source: Source) -> Spec:
+    top = Fields(source, compose(source), "a rule")
+    report = source.report
+    _check_version(top)
+    top.check_keys(TOP_KEYS)
+    for key in REQUIRED_KEYS:
+        if top.get(key) is None:
+            report.error(top.table.loc, f'the rule has no "{key}"', f"add `{key}: ...`")
+    kind = top.word("kind") or "rule"
+    if kind not in ("rule", "transform"):
+        report.error(top.at("kind"), f'unknown kind "{kind}"', "a kind is rule or transform")
+    hypers, states, inputs = read_hypers(top), read_states(top), read_inputs(top)
+    otherwise = top.word("else")
+    if otherwise:
+        check_rule_name(top, otherwise, top.at("else"))
+    name = _rule_name(top)
+    metrics, evaluate = read_metrics(top), top.expression("eval")
+    stages, stages_read = _stages(top, kind == "rule", [metric.value for metric in metrics])
+    arguments = checks.optional_arguments(stages)
+    spec = Spec(
+        name=name,
+        kind="transform" if kind == "transform" else "rule",
+        title=top.word("title"),
+        reference=top.word("reference"),
+        class_name=_class_name(top, name),
+        doc=top.text("doc"),
+        matrix=read_matrix(top),
+        when=top.expression("when"),
+        otherwise=otherwise or None,
+        hypers=hypers,
+        require=read_require(top),
+        presets=read_presets(top, setting_checker(report, hypers, arguments, "the preset")),
+        inputs=inputs,
+        states=states,
+        stages=stages,
+        evaluate=evaluate,
+        claims=read_claims(
+            top,
+            setting_checker(report, hypers, arguments, "the claim"),
+            lambda rule, where: check_rule_name(top, rule, where),
+        ),
+        examples=read_examples(
+            top,
+            Context(
+                inputs,
+                tuple(states),
+                kind == "transform",
+                setting_checker(report, hypers, arguments, "the example"),
+                lambda rule, where: check_rule_name(top, rule, where),
+            ),
+        ),
+        metrics=metrics,
+        path=source.path,
+        text=source.text,
+        digest=digest(source.text),
+    )
+    checks.check_declarations(top, spec)
+    checks.check_program(top, spec, complete=stages_read)
+    report.check()
+    return spec
+
+
+def digest(text: str) -> str:
+    """sha256 of a rule text; line ends and trailing spaces do not count."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return hashlib.sha256(("\n".join(lines).strip() + "\n").encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_rule_name(top: Fields, rule: str, where: Location) -> None:
+    """Complain about a reference to a rule that is neither shipped nor a path."""
+    if rule.endswith(".yaml") or rule in shipped() or rule == top.word("name"):
+        return
+    hint = suggest(rule, shipped()) or "the shipped rules are " + ", ".join(shipped())
+    top.report.error(where, f'there is no rule "{rule}"', hint)
+
+
+def _check_version(top: Fields) -> None:
+    node = top.get("optgen")
+    version = resolve(node) if isinstance(node, Word) else None
+    if node is not None and (version != VERSION or isinstance(version, bool)):
+        shown = node.value if isinstance(node, Word) else "this"
+        hint = f"this optgen reads version {VERSION}: write `optgen: {VERSION}`, or install a newer optgen"
+        top.report.error(node.loc, f'unknown language version "{shown}"', hint)
+        top.report.check()
+
+
+def _rule_name(top: Fields) -> str:
+    name = top.word("name")
+    if name and (not _RULE_NAME.fullmatch(name) or keyword.iskeyword(name)):
+        hint = "lower-case ASCII letters, digits and _, starting with a letter: my_rule"
+        top.report.error(top.at("name"), f'"{name}" cannot name a rule', hint)
+        return "rule"
+    return name
+
+
+def _class_name(top: Fields, name: str) -> str:
+    given = top.word("class")
+    if not given:
+        return "".join(part.capitalize() for part in name.split("_"))
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9_]{0,63}", given) or keyword.iskeyword(given):
+        hint = "ASCII letters and digits, starting with a capital: MyRule"
+        top.report.error(top.at("class"), f'"{given}" cannot name a class', hint)
+    return given
+
+
+def _stages(top: Fields, defaults: bool, metrics: Sequence[Expr]) -> tuple[Mapping[str, tuple[Stmt, ...]], bool]:
+    """All four stages, a rule's omitted ones filled in; and whether every one could be read."""
+    found: dict[str, tuple[Stmt, ...]] = dict.fromkeys(STAGES, ())
+    complete = True
+    for stage in STAGES:
+        node = top.get(stage)
+        if node is None:
+            continue
+        body = read_body(top.source, node)
+        complete = complete and body is not None
+        found[stage] = body or ()
+    if defaults and complete:
+        where = top.table.loc
+        if top.get("update") is None:
+            step = Binary("*", Name("lr", where), Name("d", where), where)
+            value = Binary("-", Name("param", where), step, where)
+            found["update"] = (Assign(("param",), value, where, "param = param - lr*d"),)
+        read = (*checks.stage_expressions(found), *metrics)
+        if top.get("direction") is None and any("d" in names_in(expr) for expr in read):
+            found["direction"] = (Assign(("d",), Name("g", where), where, "d = g"),)
+    return MappingProxyType(found), complete

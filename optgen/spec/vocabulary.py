@@ -1,0 +1,90 @@
+"""The keys of a rule text, and the names that already mean something."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from optgen.spec.functions import CONSTANTS, FUNCTIONS
+
+VERSION = 1
+
+TOP_KEYS = (
+    "optgen",
+    "name",
+    "kind",
+    "title",
+    "reference",
+    "class",
+    "doc",
+    "matrix",
+    "when",
+    "else",
+    "hyper",
+    "require",
+    "presets",
+    "inputs",
+    "state",
+    "probe",
+    "gradient",
+    "direction",
+    "update",
+    "eval",
+    "claims",
+    "example",
+    "metrics",
+)
+REQUIRED_KEYS = ("optgen", "name", "title")
+FRAMEWORKS = ("torch", "optax", "keras")
+HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", *FRAMEWORKS)
+STATE_KEYS = ("start", "dtype", "doc", "symbol", *FRAMEWORKS)
+INPUT_KEYS = ("extent", "doc")
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64")
+MATRICES = ("trailing", "units", "wide", "square")
+
+GIVENS = ("param", "g", "d", "t", "step")
+GRAPH_ARGUMENTS = ("players", "edges", "laplacian", "coupling")
+DEPTH_ARGUMENTS = ("depths",)
+
+COMMON_ARGUMENTS = frozenset(
+    {"params", "param_groups", "named_parameters", "defaults", "closure", "backend", "rule"}
+    | {"foreach", "fused", "capturable", "differentiable", "maximize"}
+    | {"state", "state_dict", "state_dtype", "players", "edges", "coupling"}
+)
+"""Arguments and attributes that every optimizer has."""
+
+RESPELLED = {
+    "learning_rate": "lr",
+    "epsilon": "eps",
+    "betas": "beta1",
+    "beta_1": "beta1",
+    "beta_2": "beta2",
+    "beta_3": "beta3",
+    "b1": "beta1",
+    "b2": "beta2",
+    "b3": "beta3",
+}
+"""Spellings of one framework, and how a rule text spells them."""
+
+SAVED_NAMES = frozenset({"global_step", "seed"})
+"""Keys of a saved state that are no rule's."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_NAME = 64
+
+
+def name_problem(name: str, what: str) -> tuple[str, str] | None:
+    """Why a name cannot be given to a hyper, state, input, metric or local; message and hint."""
+    if not _IDENTIFIER.fullmatch(name) or len(name) > MAX_NAME:
+        return f'"{name}" cannot be a name', "names are ASCII letters, digits and _, and start with a letter"
+    if keyword.iskeyword(name) or name in ("true", "false", "skip", "base"):
+        return f'"{name}" is a word of the language', f"choose another name for this {what}, e.g. `{name}_`"
+    if name in FUNCTIONS:
+        return f'"{name}" is a function of the language', f"choose another name for this {what}"
+    if name in CONSTANTS:
+        return f'"{name}" is a constant of the language', f"choose another name for this {what}"
+    if name in GIVENS:
+        return f'"{name}" is given to every rule', f"choose another name for this {what}"
+    if name in COMMON_ARGUMENTS:
+        return f'"{name}" is an argument all optimizers share', f"choose another name for this {what}"
+    return None
