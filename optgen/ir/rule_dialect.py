@@ -266,6 +266,18 @@ class EdgesOp(_SameType):
 
 
 @irdl_op_definition
+class CallOp(IRDLOperation):
+    """`%h = rule.call "low_rank"(%g, %rank) : (...) -> ...`: a library call on each matrix; kernels have none yet."""
+
+    name = "rule.call"
+    function = prop_def(StringAttr)
+    args = var_operand_def(ValueType)
+    result = result_def(ValueType)
+    traits = traits_def(Pure())
+    assembly_format = "$function `(` $args `)` attr-dict `:` functional-type($args, $result)"
+
+
+@irdl_op_definition
 class IfOp(IRDLOperation):
     """`rule.if %c { ... } else { ... } : ...`: a settled or uniform branch. Memory form."""
 
@@ -396,6 +408,7 @@ Rule = Dialect(
     [
         AdvanceOp,
         ApplyOp,
+        CallOp,
         ChoiceOp,
         ConstantOp,
         CountOp,

@@ -1,0 +1,250 @@
+"""From a `Spec` to a `rule.program`: names resolved, vectors unrolled, extents and kinds inferred and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr, UnknownLoc
+from xdsl.ir import Block, Region, SSAValue
+
+from optgen.ir import rule_dialect as rule
+from optgen.ir.emitter import Emitter
+from optgen.ir.expressions import Expressions, Variable, Word, entry_name
+from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most, join
+from optgen.ir.functions import Function, Kind
+from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
+from optgen.ir.text import location_attr
+from optgen.spec.model import Spec, State
+from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text
+
+ELEMENT = ValueType.of(Extent.ELEM)
+#: Name of the choice every rule has: whether the gradient's sign is flipped before anything reads it.
+MAXIMIZE = "maximize"
+
+
+def build(spec: Spec) -> ModuleOp:
+    """The memory form of a rule, in a module of its own; a SpecError points at what does not type."""
+    module = ModuleOp([_Builder(spec).program()])
+    module.verify()
+    return module
+
+
+def state_slots(state: State) -> tuple[str, ...]:
+    """Names of a state's slots: the state's own, or one per entry of a short vector."""
+    if isinstance(state.start, tuple):
+        return tuple(entry_name(state.name, i) for i in range(len(state.start)))
+    return (state.name,)
+
+
+class _Builder:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.text = Expressions(spec.hypers, spec.inputs, spec.text.splitlines())
+        self.slots: dict[str, ValueType] = {"param": ELEMENT, "g": ELEMENT}
+
+    @property
+    def emit(self) -> Emitter:
+        return self.text.emit
+
+    @contextmanager
+    def _block(self) -> Iterator[Block]:
+        """A new block, which operations go to until the end of the `with`."""
+        outer, block = self.text.emitter, Block()
+        self.text.emitter = Emitter(block)
+        yield block
+        self.text.emitter = outer
+
+    def program(self) -> rule.ProgramOp:
+        """Declarations, then every stage."""
+        spec = self.spec
+        self._refuse_unbuilt()
+        with self._block() as body:
+            self._declare_names()
+            for state in spec.states.values():
+                self._declare(state)
+            self.text.variables["param"] = self.text.variables["g"] = Variable((ELEMENT,))
+            self._maximize()
+            for name, statements in spec.stages.items():
+                if name == "direction":
+                    self._assign("d", self.text.word(Name("g")))
+                self._body(statements)
+        return rule.ProgramOp(
+            properties={"sym_name": StringAttr(spec.name), "matrix": StringAttr(str(spec.matrix))},
+            regions=[Region(body)],
+        )
+
+    def _refuse_unbuilt(self) -> None:
+        spec, fail = self.spec, self.text.fail
+        if spec.kind == "transform":
+            first = next(body[0].loc for body in spec.stages.values() if body)
+            fail(first, "a transform has no kernels of its own", "it is for joining a rule, which is not built yet")
+        if spec.when is not None:
+            fail(spec.when.loc, "when/else is not built yet")
+        if spec.stages.get("probe"):
+            fail(spec.stages["probe"][0].loc, "the probe stage is not built yet")
+        if not isinstance(spec.matrix, str):
+            fail(spec.matrix[1].loc, "matrix: blocks(n) is not built yet")
+        for given in spec.inputs.values():
+            if given.extent != "model":
+                fail(given.loc, f'an input over "{given.extent}" is not built yet', "declare it over the model")
+
+    def _declare_names(self) -> None:
+        for name, hyper in self.spec.hypers.items():
+            if hyper.kind in ("list", "base"):
+                self.text.fail(hyper.loc, f"a {hyper.kind} hyper is not built yet")
+            kind = Kind.BOOL if hyper.kind == "choice" else Kind(hyper.kind)
+            self.emit.location = location_attr(hyper.loc)
+            extent = ExtentAttr(Extent(hyper.over))
+            self.emit.add(
+                rule.DeclareHyperOp(
+                    properties={"sym_name": StringAttr(name), "extent": extent, "kind": KindAttr(kind)}
+                )
+            )
+        for name, given in self.spec.inputs.items():
+            self.emit.location = location_attr(given.loc)
+            properties = {"sym_name": StringAttr(name), "extent": ExtentAttr(Extent(given.extent))}
+            self.emit.add(rule.DeclareInputOp(properties=properties))
+
+    # State
+
+    def _declare(self, state: State) -> None:
+        starts = state.start if isinstance(state.start, tuple) else (state.start,)
+        types = [self._declare_slot(state, name, start) for name, start in zip(state_slots(state), starts, strict=True)]
+        entries = len(types) if isinstance(state.start, tuple) else None
+        self.text.variables[state.name] = Variable(tuple(types), entries)
+
+    def _declare_slot(self, state: State, name: str, start: Expr) -> ValueType:
+        """Declare one slot; its start is in the memory form, with `param` in scope."""
+        scope, self.text.variables = self.text.variables, {"param": Variable((ELEMENT,))}
+        with self._block() as block:
+            value, extent = self._start(start)
+            self.emit.add(rule.YieldOp(operands=[[value]]))
+        self.text.variables = scope
+        kind = type_of(value).kind
+        if not at_most(type_of(value).extent, extent):
+            self.text.fail(start.loc, f"a {type_of(value).extent} value cannot start a {extent} state")
+        if kind is Kind.INT and extent not in SCALAR_EXTENTS or kind is Kind.BOOL:
+            self.text.fail(start.loc, f"a state of {kind}s over {extent} is not built yet", "start it from a float")
+        self.emit.location = location_attr(state.loc)
+        properties = {"sym_name": StringAttr(name), "extent": ExtentAttr(extent), "kind": KindAttr(kind)}
+        if state.dtype is not None:
+            properties["dtype"] = StringAttr(state.dtype)
+        self.emit.add(rule.DeclareStateOp(properties=properties, regions=[Region(block)]))
+        self.slots[name] = ValueType.of(extent, kind)
+        return self.slots[name]
+
+    def _start(self, start: Expr) -> tuple[SSAValue, Extent]:
+        if isinstance(start, Call) and start.function == "zeros_like":
+            self.text.scalar(start.args[0])
+            return self.emit.number(0.0), Extent.ELEM
+        if isinstance(start, Call) and start.function == "full":
+            over = start.keyword("over")
+            if not isinstance(over, Text):
+                self.text.fail(start.loc, "a state of a given shape is not built yet", 'say over="row", "col", ...')
+            return self.text.scalar(start.args[0]), Extent(over.value)
+        value = self.text.scalar(start)
+        return value, type_of(value).extent
+
+    # Statements
+
+    def _maximize(self) -> None:
+        self.emit.location = UnknownLoc()
+        with self._block() as then:
+            self.emit.set("g", self.emit.apply(Function.NEG, self.emit.get("g", ELEMENT)))
+        flag = self.emit.choice(MAXIMIZE, "true", Extent.TENSOR)
+        self.emit.add(rule.IfOp(operands=[flag], regions=[Region(then), Region(Block())]))
+
+    def _body(self, statements: Sequence[Stmt]) -> None:
+        for statement in statements:
+            self.text.statement = " ".join(statement.text.split())
+            match statement:
+                case Assign(targets=(target,)):
+                    self._assign(target, self.text.word(statement.value), statement)
+                case Assign():
+                    self.text.fail(statement.loc, "several targets take a library call, which is not built yet")
+                case If():
+                    self._branch(statement)
+                case _:
+                    self.emit.location = location_attr(statement.loc, "skip")
+                    self.emit.add(rule.SkipOp())
+
+    def _assign(self, target: str, word: Word, statement: Assign | None = None) -> None:
+        if isinstance(word, tuple):
+            names, values, entries = [entry_name(target, i) for i in range(len(word))], word, len(word)
+        else:
+            names, values, entries = [target], (word,), None
+        declared = self.spec.states.get(target)
+        if statement is not None and (declared is not None or target in ("param", "g", "d")):
+            self._check_slot(target, names, values, statement)
+        for name, value in zip(names, values, strict=True):
+            if value.name_hint is None and "[" not in name:
+                value.name_hint = name
+            self.emit.set(name, value)
+        self.text.variables[target] = Variable(tuple(type_of(v) for v in values), entries)
+
+    def _check_slot(self, target: str, names: list[str], values: Sequence[SSAValue], statement: Assign) -> None:
+        declared = self.spec.states.get(target)
+        slots = (target,) if declared is None else state_slots(declared)
+        if tuple(names) != slots:
+            self.text.fail(statement.loc, f"{target} has {len(slots)} entries, this value has {len(names)}")
+        for name, value in zip(names, values, strict=True):
+            slot, new = self.slots.get(name, ELEMENT), type_of(value)
+            if not at_most(new.extent, slot.extent):
+                self.text.fail(
+                    statement.loc,
+                    f"{target} holds one number per {slot.extent}, but this is a {new.extent} value",
+                    f'reduce it over="{slot.extent}", or start {target} from a finer value',
+                )
+            if slot.kind is Kind.INT and new.kind is Kind.FLOAT:
+                self.text.fail(statement.loc, f"{target} holds ints, but this is a float", "start it from a float: 0.0")
+
+    def _branch(self, statement: If) -> None:
+        condition = self.text.scalar(statement.condition)
+        extent = type_of(condition).extent
+        if extent not in SCALAR_EXTENTS:
+            self.text.fail(
+                statement.condition.loc,
+                f"this condition differs within a tensor (it is a {extent} value)",
+                "choose element by element: where(condition, a, b)",
+            )
+        before = dict(self.text.variables)
+        location = location_attr(statement.loc, " ".join(statement.text.split()))
+        then, after_then = self._arm(statement.then, extent)
+        self.text.variables = dict(before)
+        orelse, after_else = self._arm(statement.orelse, extent)
+        self.text.variables = {
+            name: _merge(after_then[name], after_else[name], before.get(name), extent)
+            for name in after_then
+            if name in after_else
+        }
+        self.emit.location = location
+        self.emit.add(rule.IfOp(operands=[condition], regions=[Region(then), Region(orelse)]))
+
+    def _arm(self, statements: Sequence[Stmt], condition: Extent) -> tuple[Block, dict[str, Variable]]:
+        for statement in statements:
+            if isinstance(statement, Assign):
+                for name in (n for t in statement.targets if t in self.spec.states for n in (t, entry_name(t, 0))):
+                    if name in self.slots and not at_most(condition, self.slots[name].extent):
+                        self.text.fail(
+                            statement.loc,
+                            f"{name} is one number per {self.slots[name].extent}, but this branch is taken per {condition}",
+                        )
+        with self._block() as block:
+            self._body(statements)
+        return block, self.text.variables
+
+
+def _merge(a: Variable, b: Variable, before: Variable | None, condition: Extent) -> Variable:
+    """Type of a variable after a branch: as fine as either arm, and as the condition where the arms differ."""
+    if a.types == b.types and a == before:
+        return a
+    types = tuple(
+        ValueType.of(join(condition, join(x.extent, y.extent)), _wider(x.kind, y.kind))
+        for x, y in zip(a.types, b.types, strict=False)
+    )
+    return Variable(types, a.entries)
+
+
+def _wider(a: Kind, b: Kind) -> Kind:
+    return a if a is b else (Kind.FLOAT if Kind.FLOAT in (a, b) else Kind.INT)

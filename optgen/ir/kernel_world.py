@@ -1,0 +1,88 @@
+"""What the kernel interpreter works on: tensors with their memory, the graph between layers, and the traffic counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A matched tensor: a stencil reads ``own * x - other * x_j`` (laplacian) or ``other * x_j`` (neighbors)."""
+
+    tensor: int
+    own: float
+    other: float
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A directed edge of a layer: coefficient `own` (a) of its value and `other` (b) of the neighbour's."""
+
+    layer: int
+    to: int
+    own: float
+    other: float
+    matched: bool
+
+
+@dataclass
+class Tensor:
+    """One parameter tensor.
+
+    `buffers` maps slot names to C-contiguous memory in the slot's dtype: elem slots have `shape`, row slots (matrices,
+    rows), col slots (matrices, cols), matrix slots (matrices,), tensor, layer and model slots (), one copy per tensor.
+    The counter slot holds the number of updates completed. A gradient that is None or left out is no gradient.
+    """
+
+    shape: tuple[int, ...]
+    layer: int
+    buffers: dict[str, NDArray[np.generic] | None]
+    hypers: Mapping[str, float]
+    depth: float = 0.0
+    neighbours: Sequence[Neighbour] = ()
+
+
+@dataclass
+class World:
+    """All tensors of one optimizer; edges in both directions; model-wide inputs of the step."""
+
+    tensors: list[Tensor]
+    edges: Sequence[Edge] = ()
+    inputs: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @cached_property
+    def layers(self) -> int:
+        """Number of layers: ids run from 0."""
+        return 1 + max((tensor.layer for tensor in self.tensors), default=-1)
+
+
+@dataclass
+class Traffic:
+    """What one step did to element memory, and how often it was launched.
+
+    `loaded` and `stored` count bytes by (sweep, storage dtype); a slot read by a stencil and by its own element counts
+    once. `launches`: one per stage position and extent, one per sweep, one for the choice of variants. `chosen`: the
+    variant of every tensor, "" where it was absent.
+    """
+
+    loaded: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
+    stored: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
+    launches: int = 0
+    chunks: int = 0
+    chosen: list[str] = field(default_factory=list[str])
+
+    @property
+    def bytes(self) -> int:
+        """Bytes loaded and stored in all sweeps."""
+        return self.loaded.total() + self.stored.total()
+
+    def of_sweep(self, index: int) -> tuple[int, int]:
+        """(bytes loaded, bytes stored) of one sweep, counted from 1."""
+        loaded, stored = (sum(n for (s, _), n in c.items() if s == index) for c in (self.loaded, self.stored))
+        return loaded, stored
