@@ -1,0 +1,1 @@
+"""Passes between the rule dialect and the kernel dialect."""
