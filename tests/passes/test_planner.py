@@ -175,6 +175,20 @@ def test_an_overwritten_leaf_is_found_where_another_slot_keeps_it() -> None:
     assert (found.sweeps[1].loads, found.sweeps[1].sources) == (("p",), ("h",))
 
 
+def test_a_stored_value_is_computed_again_where_its_operands_are_loaded_anyway() -> None:
+    b = Build()
+    b.leaves("g h a p")
+    b.store("a", b.op("a1", "g h"))
+    b.reduce("first", "a1")
+    b.reduce("second", b.op("scaled", "a1", "first"))
+    b.store("p", b.op("p1", "p g h a1", "second"))
+    problem = b.done()
+    found = plan(problem)
+    judge.replay(problem, found)
+    assert [sweep.loads for sweep in found.sweeps] == [("g", "h"), ("a1",), ("g", "h", "p")]
+    assert (found.bytes, judge.cheapest(problem, 3, 0)) == (32, (32, 0, 4))
+
+
 def test_two_slots_swap_in_one_sweep() -> None:
     b = Build()
     b.leaves("x y")
