@@ -1,34 +1,16 @@
-"""What the kernel interpreter works on: tensors with their memory, the graph between layers, and the traffic counted."""
+"""What the kernel interpreter works on: tensors with their memory, and the traffic it counts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A matched tensor: a stencil reads ``own * x - other * x_j`` (laplacian) or ``other * x_j`` (neighbors)."""
-
-    tensor: int
-    own: float
-    other: float
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A directed edge of a layer: coefficient `own` (a) of its value and `other` (b) of the neighbour's."""
-
-    layer: int
-    to: int
-    own: float
-    other: float
-    matched: bool
+from optgen.ir.world import Graph
 
 
 @dataclass
@@ -45,15 +27,14 @@ class Tensor:
     buffers: dict[str, NDArray[np.generic] | None]
     hypers: Mapping[str, float]
     depth: float = 0.0
-    neighbours: Sequence[Neighbour] = ()
 
 
 @dataclass
 class World:
-    """All tensors of one optimizer; edges in both directions; model-wide inputs of the step."""
+    """All tensors of one optimizer; `graph` gives the edges among present layers; model-wide inputs of the step."""
 
     tensors: list[Tensor]
-    edges: Sequence[Edge] = ()
+    graph: Callable[[Sequence[bool]], Graph] | None = None
     inputs: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @cached_property
