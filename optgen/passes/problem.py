@@ -118,8 +118,10 @@ class _Reader:
         return [self.names[value] for value in wanted if value in self.names]
 
     def _add(self, value: SSAValue) -> None:
-        """Coarse values that depend on no reduction get no name: the host knows them before the first sweep."""
+        """Coarse values that wait for no reduction get no name: they are there before the first sweep."""
         op = producer(value)
+        if isinstance(op, rule.CountOp):
+            return
         elems = tuple(dict.fromkeys(self.names[x] for x in op.operands if is_element(x)))
         coarse = tuple(dict.fromkeys(self.names[x] for x in op.operands if not is_element(x) and x in self.names))
         name = f"v{len(self.values)}"

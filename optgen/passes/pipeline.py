@@ -1,0 +1,108 @@
+"""The pass pipeline: which passes run, in which order, and what each leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from xdsl.dialects.builtin import ModuleOp
+
+from optgen.ir import kernel_dialect as kernel
+from optgen.ir import rule_dialect as rule
+from optgen.ir.build import build
+from optgen.ir.extents import Extent
+from optgen.passes.expand_graph import expand_graph
+from optgen.passes.lower import Header, lower
+from optgen.passes.problem import Storage, plan_all
+from optgen.passes.reduction_algebra import reduction_algebra
+from optgen.passes.specialise import Setting, Specialised, specialise
+from optgen.passes.stable_scalars import stable_scalars
+from optgen.spec.model import Spec
+
+#: The passes between a program and its kernels, in order.
+PASSES = ("build", "settle", "expand-graph", "stable-scalars", "reduction-algebra", "lower")
+#: How mixed edges of a graph are treated, and the default.
+COUPLING = "coupling"
+DEFAULT_COUPLING = "transport"
+
+#: Called with the name of a pass and the module it left.
+Watch = Callable[[str, ModuleOp], None]
+
+
+def program_of(module: ModuleOp) -> rule.ProgramOp:
+    """The program of a module that `build` made."""
+    return next(op for op in module.body.block.ops if isinstance(op, rule.ProgramOp))
+
+
+def kernel_of(module: ModuleOp) -> kernel.ModuleOp:
+    """The kernels of a module that `lower` made."""
+    return next(op for op in module.body.block.ops if isinstance(op, kernel.ModuleOp))
+
+
+def default_settings(spec: Spec) -> dict[str, Setting]:
+    """Every hyper's default."""
+    return {name: h.default for name, h in spec.hypers.items() if not isinstance(h.default, tuple)}
+
+
+def storage_of(program: rule.ProgramOp, dtype: str) -> Storage:
+    """Storage when parameters and gradients have this dtype and states what they declare."""
+    declared = {op.sym_name.data: op.dtype.data for op in states_of(program) if op.dtype is not None}
+    return Storage.plain(dtype, declared)
+
+
+def states_of(program: rule.ProgramOp) -> list[rule.DeclareStateOp]:
+    """The states a program declares."""
+    return [op for op in program.body.block.ops if isinstance(op, rule.DeclareStateOp)]
+
+
+def to_variants(
+    program: rule.ProgramOp, settings: Mapping[str, Setting], storage: Storage, watch: Watch | None = None
+) -> Specialised:
+    """The value form of every variant, after the passes that backends of both levels share."""
+    tell = watch or (lambda name, module: None)
+    settled = specialise(program, settings)
+    tell("settle", settled.module)
+    coupling = str(settings.get(COUPLING, DEFAULT_COUPLING))
+    facts = dict(settled.settled)
+    if _has_graph(settled.module):
+        facts[COUPLING] = "transport" if coupling == "transport" else "match"
+    module = expand_graph(settled.module, coupling)
+    tell("expand-graph", module)
+    module = stable_scalars(module)
+    tell("stable-scalars", module)
+    module = reduction_algebra(module, storage, element_states(program))
+    tell("reduction-algebra", module)
+    return Specialised(module, dict(sorted(facts.items())))
+
+
+def element_states(program: rule.ProgramOp) -> list[str]:
+    """Names of the states with an entry per element."""
+    return [op.sym_name.data for op in states_of(program) if op.extent.data is Extent.ELEM]
+
+
+def to_kernels(
+    spec: Spec, settings: Mapping[str, Setting], dtype: str = "float32", watch: Watch | None = None
+) -> ModuleOp:
+    """The kernel module of a rule for one dtype set, under settings that override the defaults."""
+    tell = watch or (lambda name, module: None)
+    module = build(spec)
+    tell("build", module)
+    program = program_of(module)
+    storage = storage_of(program, dtype)
+    specialised = to_variants(program, {**default_settings(spec), **settings}, storage, watch)
+    planned = plan_all(specialised.variants, storage, element_states(program))
+    header = Header(
+        name=spec.name,
+        class_name=spec.class_name,
+        matrix=str(spec.matrix),
+        digest=spec.digest,
+        settled=specialised.settled,
+        hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
+        inputs=list(spec.inputs),
+    )
+    kernels = lower(header, states_of(program), planned, storage)
+    tell("lower", kernels)
+    return kernels
+
+
+def _has_graph(module: ModuleOp) -> bool:
+    return any(isinstance(op, rule.GraphOp) for op in module.walk())
