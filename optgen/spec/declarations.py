@@ -53,7 +53,11 @@ def read_hypers(top: Fields) -> Mapping[str, Hyper]:
         if isinstance(node, Word) and node.value == "base":
             found[name] = Hyper(name, "", "base", loc=where)
         elif not isinstance(node, Table):
-            hint = f"write `{name}: {{default: {node.value or '0.0'}}}`" if isinstance(node, Word) else ""
+            hint = (
+                f"write `{name}: {{default: {node.value or '0.0'}}}`"
+                if isinstance(node, Word)
+                else "write `{default: 0.0}`"
+            )
             top.report.error(where, f'the hyper "{name}" must be a mapping with a default', hint)
         elif (hyper := _hyper(Fields(top.source, node, f'the hyper "{name}"'), name, where)) is not None:
             found[name] = hyper
@@ -76,7 +80,9 @@ def _hyper(fields: Fields, name: str, where: Location) -> Hyper | None:
         return None
     over = fields.word("over") or "tensor"
     if over not in ("tensor", "model"):
-        report.error(fields.at("over"), f'a hyper is over "tensor" or "model", not "{over}"', suggest(over, EXTENTS))
+        report.error(
+            fields.at("over"), f'a hyper is over "tensor" or "model", not "{over}"', "write `over: model`, or remove it"
+        )
     whole = "model" if over == "model" else "tensor"
     doc, symbol, names = fields.text("doc"), fields.word("symbol"), _names(fields, _ARGUMENT)
     hyper = Hyper(name, default, kind, domain, choices, whole, doc, symbol, names, where)

@@ -109,6 +109,7 @@ class _Reader:
         self.stack: list[_Open] = []
         self.root: Node | None = None
         self.documents = 0
+        self.place = source.at(1, 1)
 
     def read(self) -> Node | None:
         for kind, event in self._events():
@@ -138,7 +139,6 @@ class _Reader:
 
     def _events(self) -> Iterator[tuple[str, _Event]]:
         """Events of the text by the name of their type; a syntax error is reported and ends them."""
-        place = self.source.at(1, 1)
         stream = cast(Iterator[_Event], YAML(typ="safe", pure=True).parse(self.source.text))  # pyright: ignore[reportUnknownMemberType]
         while True:
             try:
@@ -148,15 +148,17 @@ class _Reader:
             except MarkedYAMLError as error:
                 marked = cast(_Marked, error)
                 mark = marked.problem_mark or marked.context_mark
-                where = place if mark is None else self.source.at(mark.line + 1, mark.column + 1)
+                if "end of stream" in (marked.problem or ""):
+                    mark = marked.context_mark or mark  # where the quote or bracket was opened
+                where = self.place if mark is None else self.source.at(mark.line + 1, mark.column + 1)
                 self._not_yaml(where, marked.problem or marked.context or "the text cannot be read")
                 return
             except (YAMLError, ReaderError, ValueError, OverflowError, AssertionError, IndexError, TypeError) as error:
                 # The parser answers some escapes with plain Python errors.
-                self._not_yaml(place, str(error).split("\n", 1)[0])
+                self._not_yaml(self.place, str(error).split("\n", 1)[0])
                 return
-            place = self._end(event)
             yield type(event).__name__, event
+            self.place = self._end(event)
 
     def _not_yaml(self, where: Location, problem: str) -> None:
         hint = "check the indentation, the colons and the quotes of this line"
@@ -179,6 +181,8 @@ class _Reader:
     def _scalar(self, event: _NodeEvent) -> None:
         self._refuse_properties(event)
         word = Word(event.value, event.style or "", self._start(event), self._end(event))
+        if not event.value and not event.style:
+            word = Word("", "", self.place, self.place)  # the parser places a missing value where the next one starts
         if found := FORBIDDEN.search(word.value):
             self.report.error(word.loc, *describe_forbidden(found.group()))
         self._place(word)

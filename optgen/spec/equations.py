@@ -77,9 +77,6 @@ def parse_expression(passage: Passage, report: Report) -> Expr | None:
 
 
 def _parse(passage: Passage, report: Report, mode: Literal["exec", "eval"]) -> ast.Module | ast.Expression | None:
-    if not passage.text.strip():
-        report.error(passage.at(1, 0), "there is nothing here", "write an expression, or remove the key")
-        return None
     if not check_bounds(passage, report):
         return None
     try:
@@ -99,7 +96,9 @@ def _parse(passage: Passage, report: Report, mode: Literal["exec", "eval"]) -> a
 def _syntax_message(error: SyntaxError, mode: str) -> tuple[str, str]:
     problem = re.sub(r" on line \d+", "", error.msg)
     hint = "equations are assignments, `if`/`elif`/`else` and `skip`"
-    if mode == "eval":
+    if "was never closed" in problem:
+        hint = "close the bracket; quote an expression that holds a comma when it stands inside braces"
+    elif mode == "eval":
         hint = "this takes one expression, without an assignment"
     elif isinstance(error, IndentationError):
         hint = "indent the body of an `if` by the same number of spaces on every line"
@@ -170,7 +169,7 @@ class _Converter:
                 name = target.id if isinstance(target, ast.Name) else "x"
                 raise self.refuse(node, "updates in place are not part of the language", f"write `{name} = {name} ...`")
             case _:
-                message, hint = refusals.STATEMENTS.get(type(node), ("this is not part of the language", ""))
+                message, hint = refusals.STATEMENTS.get(type(node), refusals.OTHER)
                 raise self.refuse(node, message, hint)
 
     def targets(self, target: ast.expr, value: ast.expr) -> tuple[str, ...]:
@@ -226,7 +225,7 @@ class _Converter:
                     raise self.refuse(node, "a short vector has one axis", "take one entry: `v[0]`")
                 return Index(self.expression(value), self.expression(index), loc)
             case _:
-                message, hint = refusals.EXPRESSIONS.get(type(node), ("this is not part of the language", ""))
+                message, hint = refusals.EXPRESSIONS.get(type(node), refusals.OTHER)
                 raise self.refuse(node, message, hint)
 
     def constant(self, node: ast.Constant) -> Expr:

@@ -121,7 +121,7 @@ class _Reader:
         for missing in param.keys() - entries.keys():
             self.report.error(node.loc, f'"{name}" has no tensor "{missing}"', "write null for no gradient")
         for extra in entries.keys() - param.keys():
-            hint = suggest(extra, param)
+            hint = suggest(extra, param) or "remove it, or give it a value under param"
             self.report.error(entries[extra].loc, f'"{name}" has a tensor "{extra}" that "param" has not', hint)
         exact = declared is None or declared.extent == "elem"
         known = {tensor: entry for tensor, entry in entries.items() if tensor in param}
@@ -136,7 +136,9 @@ class _Reader:
             return (self.entry(node, shape),)
         if isinstance(node, Listing) and node.items:
             return tuple(self.entry(step, shape) for step in node.items)
-        self.report.error(node.loc, "neither numbers of param's shape nor a list of such, one per step", "")
+        self.report.error(
+            node.loc, "neither numbers of param's shape nor a list of such, one per step", "write `[[1.0], [2.0]]`"
+        )
         return ()
 
     def entry(self, node: Node, shape: Shape | None) -> Array | Expr | None:
@@ -178,12 +180,14 @@ class _Reader:
             return values, bounds
         for name, entry in node.items.items():
             if not self.context.transform and name not in ("param", *self.context.expected):
-                hint = suggest(name, ["param", *self.context.expected])
+                hint = suggest(name, ["param", *self.context.expected]) or "an example expects param and states"
                 self.report.error(node.keys[name], f'"{name}" is neither param nor a state', hint)
                 continue
             tensors = entry.items if isinstance(entry, Table) else {SINGLE if self.single else "": entry}
             for tensor in tensors.keys() - param.keys() - {""}:
-                self.report.error(tensors[tensor].loc, f'"param" has no tensor "{tensor}"', suggest(tensor, param))
+                self.report.error(
+                    tensors[tensor].loc, f'"param" has no tensor "{tensor}"', suggest(tensor, param) or "remove it"
+                )
             values[name] = MappingProxyType({tensor: self.array(each) for tensor, each in tensors.items()})
             bounds[name] = MappingProxyType({tensor: tolerance_of(each) for tensor, each in tensors.items()})
             self.check_shape(name, tensors, values[name], param)
@@ -197,7 +201,9 @@ class _Reader:
         for tensor, array in values.items():
             shape = shape_of(param[tensor]) if tensor in param else None
             if shape != shape_of(array):
-                self.report.error(nodes[tensor].loc, "param is expected in another shape than it is given", "")
+                self.report.error(
+                    nodes[tensor].loc, "param is expected in another shape than it is given", "give it the same axes"
+                )
 
     def array(self, node: Node | None) -> Array:
         """Rectangular, finite numbers."""
@@ -210,10 +216,12 @@ class _Reader:
         if isinstance(node, Listing):
             items = tuple(self.array(item) for item in node.items)
             if len({shape_of(item) for item in items}) > 1:
-                self.report.error(node.loc, "the rows of these numbers differ in length", "")
+                self.report.error(node.loc, "the rows of these numbers differ in length", "fill them up")
                 return 0.0
             return items
-        self.report.error(self.fields.table.loc if node is None else node.loc, "numbers are expected here", "")
+        self.report.error(
+            self.fields.table.loc if node is None else node.loc, "numbers are expected here", "write `[1.0, 2.0]`"
+        )
         return 0.0
 
 

@@ -124,7 +124,7 @@ def read_setting(report: Report, node: Node, what: str) -> Setting:
         return resolve(node)
     if isinstance(node, Listing):
         return tuple(read_setting(report, item, what) for item in node.items)
-    report.error(node.loc, f"{what} must be a value or a list of values", "")
+    report.error(node.loc, f"{what} must be a value or a list of values", "write `1.0`, `true`, `word` or `[1.0, 2.0]`")
     return None
 
 

@@ -135,16 +135,15 @@ class Hyper:
     def _number(self, value: Setting) -> float | int:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise HyperError(f"{self.name} must be a number, got {_shown(value)}")
-        if math.isnan(value):
-            raise HyperError(f"{self.name} must be a number, got NaN")
-        if self.domain is not None and not self.domain.contains(value):
-            raise HyperError(f"{self.name} must be {self.domain.words}, got {_shown(value)}")
-        if self.kind == "int":
-            return int(value)
         try:
-            return float(value)
+            number = float(value)
         except OverflowError:
             raise HyperError(f"{self.name} must be a number that float64 holds, got {_shown(value)}") from None
+        if math.isnan(number):
+            raise HyperError(f"{self.name} must be a number, got NaN")
+        if self.domain is not None and not self.domain.contains(number):
+            raise HyperError(f"{self.name} must be {self.domain.words}, got {_shown(value)}")
+        return int(value) if self.kind == "int" else number
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class ExpressionChecker:
         elif name.id == "skip":
             self.report.error(name.loc, "`skip` is a statement, not a value", "write it on a line of its own")
         else:
-            hint = suggest(name.id, sorted(self.place.readable | FUNCTIONS.keys()))
+            hint = suggest(name.id, sorted(self.place.readable))
             hint = hint or "declare it under `hyper`, `state` or `inputs`, or assign it before"
             self.report.error(name.loc, f'unknown name "{name.id}"', hint)
 

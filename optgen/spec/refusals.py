@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+OTHER = "this is not part of the language", "equations are assignments, `if`/`elif`/`else` and `skip`"
 LOOPS = "there are no loops", "reductions, short vectors and layers cover what loops would do"
 DEFINITIONS = "functions and classes cannot be defined", "write the equations out; stages share their names"
 EXCEPTIONS = "there are no exceptions or contexts", "use `if`, `where` or `require`"

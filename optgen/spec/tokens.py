@@ -49,6 +49,9 @@ class Passage:
     @classmethod
     def of(cls, source: Source, word: Word) -> Passage | None:
         """The equations in a YAML scalar; None, with a complaint, where positions could not be kept."""
+        if not word.value.strip():
+            source.report.error(word.loc, "there is nothing here", "write an expression, or remove the key")
+            return None
         if word.style == "|":
             return cls._block(source, word)
         if word.style == ">" or word.loc.line != word.end.line:
