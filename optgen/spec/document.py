@@ -127,7 +127,7 @@ class _Reader:
                 case "MappingStartEvent" | "SequenceStartEvent":
                     self._refuse_properties(cast(_NodeEvent, event))
                     if len(self.stack) >= MAX_DEPTH:
-                        message = f"nested more than {MAX_DEPTH} levels deep"
+                        message = f"more than {MAX_DEPTH} levels deep"
                         self.report.error(self._start(event), message, "write it flatter")
                         break
                     self.stack.append(_Open(self._start(event), kind == "MappingStartEvent"))

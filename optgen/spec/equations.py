@@ -88,7 +88,7 @@ def _parse(passage: Passage, report: Report, mode: Literal["exec", "eval"]) -> a
         report.error(where, *_syntax_message(error, mode))
         return None
     except (MemoryError, RecursionError):
-        report.error(passage.at(1, 0), "these equations are nested too deeply", "name parts of them on lines before")
+        report.error(passage.at(1, 0), "these equations are too deep", "name parts of them on lines before")
         return None
     return tree if _bounded(tree, passage, report) else None
 
@@ -114,7 +114,7 @@ def _bounded(tree: ast.AST, passage: Passage, report: Report) -> bool:
             return True
     deepest = next((node for node in level if isinstance(node, ast.expr | ast.stmt)), None)
     where = passage.at(1, 0) if deepest is None else passage.at(deepest.lineno, deepest.col_offset)
-    report.error(where, f"these equations are nested more than {MAX_TREE} deep", "name parts of them on lines before")
+    report.error(where, f"these equations are more than {MAX_TREE} levels deep", "name parts of them on lines before")
     return False
 
 

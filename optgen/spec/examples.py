@@ -81,7 +81,7 @@ class _Reader:
         elif rule:
             self.context.check_rule(rule, where)
         elif self.context.transform:
-            self.report.error(where, "the example of a transform joins a rule", "add `rule: sgd`, or another rule")
+            self.report.error(where, "the example of a transform joins a rule", "add `rule: NAME`")
         return rule or None
 
     def settings(self, rule: str | None) -> Mapping[str, Setting]:
@@ -226,7 +226,7 @@ class _Reader:
 
 
 def shape_of(array: Array) -> Shape:
-    """The shape of nested numbers."""
+    """The shape of numbers in tuples."""
     if not isinstance(array, tuple):
         return ()
     return (len(array), *shape_of(array[0])) if array else (0,)

@@ -119,7 +119,7 @@ def read_line(report: Report, node: Node, what: str) -> str:
 
 
 def read_setting(report: Report, node: Node, what: str) -> Setting:
-    """A scalar or (nested) list of scalars."""
+    """A scalar or list (of lists) of scalars."""
     if isinstance(node, Word):
         return resolve(node)
     if isinstance(node, Listing):

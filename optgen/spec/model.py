@@ -22,10 +22,10 @@ HyperKind = Literal["float", "int", "bool", "choice", "list", "base"]
 Scalar = float | int | bool | str
 Value = Scalar | tuple[float | int, ...]
 Setting = Scalar | None | tuple["Setting", ...]
-"""A value as written in a preset, claim or example: a scalar or (nested) list."""
+"""A value as written in a preset, claim or example: a scalar or list (of lists)."""
 
 Array = float | tuple["Array", ...]
-"""Numbers of a worked example, nested as the tensor's axes are."""
+"""Numbers of a worked example, one tuple per axis of the tensor."""
 
 Matrix = Literal["trailing", "units", "wide", "square"] | tuple[Literal["blocks"], Expr]
 

@@ -139,7 +139,7 @@ def check_bounds(passage: Passage, report: Report) -> bool:
         )
         arms += token.kind == "name" and token.text == "elif"
         if depth > MAX_BRACKETS:
-            report.error(where, f"brackets nested more than {MAX_BRACKETS} deep", "name parts of it on lines before")
+            report.error(where, f"brackets more than {MAX_BRACKETS} deep", "name parts of it on lines before")
             return False
         if count > MAX_TOKENS:
             report.error(where, f"a statement of more than {MAX_TOKENS} parts", "name parts of it on lines before")

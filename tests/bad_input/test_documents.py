@@ -27,7 +27,7 @@ DOCUMENTS = {
     "key that is a list": (HEAD + "? §[a, b]\n: c\n", "a key must be a word", "quote it"),
     "second document": (HEAD + STEP + "§---\na: b\n", "a second document", "one rule per file"),
     "directive": ("§%YAML 1.1\n---\nname: a\n", "directives are not allowed", "remove"),
-    "deep nesting": (HEAD + "presets: " + "[" * 19 + "§" + "[" * 5000, "nested more than 20", "flatter"),
+    "deep nesting": (HEAD + "presets: " + "[" * 19 + "§" + "[" * 5000, "more than 20 levels", "flatter"),
     "nul": ("optgen: 1\nname: a§\0b\n", "U+0000", "remove it"),
     "escape": ("optgen: 1\nname: a§\x1b[31m\n", "U+001B", "remove it"),
     "line separator": (HEAD + "doc: a§\u2028import os\n", "U+2028 (line separator)", "remove it"),

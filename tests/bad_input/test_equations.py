@@ -128,11 +128,11 @@ PYTHON = {
 }
 
 BOUNDS = {
-    "brackets": (stage("param = " + "(" * 40 + "§(" + "(" * 3000), "nested more than 40", "lines before"),
+    "brackets": (stage("param = " + "(" * 40 + "§(" + "(" * 3000), "more than 40 deep", "lines before"),
     "signs": (stage("param = " + "-" * 1000 + "g"), "more than 1000 parts", "lines before"),
-    "sum": (stage("param = g" + " + g" * 400), "nested more than 120", "lines before"),
-    "not": (stage("param = where(" + "not " * 400 + "g, g, g)"), "nested more than 120", "lines before"),
-    "powers": (stage("param = g" + "**g" * 400), "nested more than 120", "lines before"),
+    "sum": (stage("param = g" + " + g" * 400), "more than 120 levels", "lines before"),
+    "not": (stage("param = where(" + "not " * 400 + "g, g, g)"), "more than 120 levels", "lines before"),
+    "powers": (stage("param = g" + "**g" * 400), "more than 120 levels", "lines before"),
     "elif": (stage("if t > 1:\n  x = g\n" + "elif t > 2:\n  x = g\n" * 300 + STEP), "more than 100 `elif`", "page"),
     "blocks": (
         stage("\n".join(" " * i + "if t > 1:" for i in range(130)) + "\n" + " " * 130 + "x = g" + STEP),
