@@ -17,7 +17,7 @@ from optgen.ir.build import MAXIMIZE
 from optgen.ir.extents import Extent
 from optgen.ir.functions import TABLE
 from optgen.ir.rule_types import Counter, EdgeSum, Metadata, Reduction, Stencil, type_of
-from optgen.ir.world import Array, Graph, World, elements_of, matrices_of, slot_shape, value_shape
+from optgen.ir.world import Array, Graph, Tensor, World, elements_of, matrices_of, slot_shape, value_shape
 
 Value = list[Array]
 #: Guards the ratio of two norms where the own gradient is zero.
@@ -127,6 +127,23 @@ class Execution:
                     view, old = self.initial[name][i].shape, tensor.state[name]
                     tensor.state[name] = np.broadcast_to(x, view).reshape(old.shape).copy()
             tensor.t += int(self.advanced[i] and not self.skipped[i])
+        self._share()
+
+    def _share(self) -> None:
+        """State of a layer or of the model is the same with every tensor it covers, with or without a gradient."""
+        for name, extent in self.world.extents.items():
+            if extent in (Extent.LAYER, Extent.MODEL):
+                held = {self._unit(extent, t.layer): t.state[name] for t, a in self._pairs() if a}
+                for tensor in self.world.tensors:
+                    unit = self._unit(extent, tensor.layer)
+                    tensor.state[name] = held.get(unit, tensor.state[name]).copy()
+
+    def _pairs(self) -> list[tuple[Tensor, bool]]:
+        return list(zip(self.world.tensors, self.active, strict=True))
+
+    @staticmethod
+    def _unit(extent: Extent, layer: int) -> int:
+        return layer if extent is Extent.LAYER else 0
 
     def block(self, block: Block, mask: Sequence[bool]) -> None:
         """Run every operation of a block for the tensors in the mask."""

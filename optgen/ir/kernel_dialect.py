@@ -364,8 +364,18 @@ class SelectOp(IRDLOperation):
 
 
 @irdl_op_definition
+class ReachOp(IRDLOperation):
+    """`kernel.reach { ... kernel.chosen %v }`: the variants a tensor may ever take, as a sum of powers of two."""
+
+    name = "kernel.reach"
+    body = region_def("single_block")
+    traits = traits_def(NoTerminator())
+    assembly_format = "$body attr-dict"
+
+
+@irdl_op_definition
 class ChosenOp(IRDLOperation):
-    """`kernel.chosen %v`: ends `kernel.select`."""
+    """`kernel.chosen %v`: ends `kernel.select` and `kernel.reach`."""
 
     name = "kernel.chosen"
     value = operand_def(f64)
@@ -408,6 +418,11 @@ class ModuleOp(IRDLOperation):
         """How a variant is chosen; None for a single variant."""
         return next((op for op in self.body.block.ops if isinstance(op, SelectOp)), None)
 
+    @property
+    def reach(self) -> ReachOp | None:
+        """Which variants a tensor may ever take; None for a single variant."""
+        return next((op for op in self.body.block.ops if isinstance(op, ReachOp)), None)
+
 
 Kernel = Dialect(
     "kernel",
@@ -429,6 +444,7 @@ Kernel = Dialect(
         ModOp,
         ModuleOp,
         PutOp,
+        ReachOp,
         ReadOp,
         SelectOp,
         SlotOp,

@@ -25,6 +25,7 @@ from optgen.ir import rule_dialect as rule
 from optgen.ir.extents import Extent
 from optgen.ir.kernel_dialect import Role, RoleAttr
 from optgen.ir.rule_types import ExtentAttr, Reduction, ReductionAttr, StencilAttr
+from optgen.passes.align_stages import align_stages
 from optgen.passes.describe import describe
 from optgen.passes.facts import producer
 from optgen.passes.lower_coarse import Stages, is_leaf
@@ -61,7 +62,9 @@ def lower(
     extents: dict[str, Extent] = {}
     totals: dict[str, tuple[Reduction, Extent]] = {}
     declared = {op.sym_name.data: op for op in states}
-    variants = [_Variant(p, storage, declared, Names(extents), totals).lower() for p in planned]
+    lowered = [_Variant(p, storage, declared, Names(extents), totals) for p in planned]
+    stages = align_stages([one.lower_stages() for one in lowered])
+    variants = [one.lower(its) for one, its in zip(lowered, stages, strict=True)]
     used = {name for variant in variants for name in (a.data for a in variant.slots if isinstance(a, StringAttr))}
     for slot in _slots(states, storage, used):
         body.add_op(slot)
@@ -143,6 +146,7 @@ class _Variant:
         self.type = FLOATS[storage.compute]
         self.finals = {op.slot.string_value(): op for op in self.ops if isinstance(op, rule.FinalOp)}
         self.by_value = {value: name for name, value in planned.names.items()}
+        self.sweeps: list[kernel.SweepOp] = []
         self.stages = Stages(len(planned.plan.sweeps), names, self._totals(names, totals))
 
     @property
@@ -163,10 +167,11 @@ class _Variant:
                 result[value] = (total, number)
         return result
 
-    def lower(self) -> kernel.VariantOp:
+    def lower_stages(self) -> list[list[kernel.StageOp]]:
+        """The stages of every boundary; the sweeps are written on the way, as they say what they read."""
         plan = self.planned.plan
         self.stages.add_values(self._needed())
-        sweeps = [self._sweep(number, sweep) for number, sweep in enumerate(plan.sweeps, 1)]
+        self.sweeps = [self._sweep(number, sweep) for number, sweep in enumerate(plan.sweeps, 1)]
         for name, op in self.finals.items():
             state = self.declared.get(name)
             if state is not None and state.extent.data is not Extent.ELEM:
@@ -174,12 +179,15 @@ class _Variant:
         advance = next(op for op in self.ops if isinstance(op, rule.AdvanceOp))
         self.stages.count_update(STEP, advance.value)
         self.stages.name_all()
+        return [self.stages.stages(boundary) for boundary in range(len(plan.sweeps) + 1)]
+
+    def lower(self, stages: Sequence[Sequence[kernel.StageOp]]) -> kernel.VariantOp:
+        """The variant, from its stages."""
         body = Block()
-        for boundary in range(len(plan.sweeps) + 1):
-            if boundary:
-                body.add_op(sweeps[boundary - 1])
-            for stage in self.stages.stages(boundary):
-                body.add_op(stage)
+        for boundary, here in enumerate(stages):
+            if 0 < boundary <= len(self.sweeps) and self.sweeps[boundary - 1].body.block.first_op is not None:
+                body.add_op(self.sweeps[boundary - 1])
+            body.add_ops(here)
         whens = [op for op in self.ops if isinstance(op, rule.WhenOp)]
         text = " and ".join(
             describe(op.value, names=True) if op.holds.value.data else f"not ({describe(op.value, names=True)})"

@@ -92,12 +92,14 @@ class Stages:
     def add_values(self, needed: list[SSAValue]) -> None:
         """Place every coarse value of the list, which is in program order."""
         for value in needed:
-            if not is_leaf(value) and not is_element(value):
+            if not is_leaf(value) and not is_element(value) and not isinstance(producer(value), rule.CountOp):
                 item = self._item(value)
                 self._place(item, self._ready(value, item))
 
     def read_name(self, value: SSAValue) -> str:
         """Name under which element code reads a coarse value: a tensor value, or a row, column or matrix value."""
+        if isinstance(producer(value), rule.CountOp) and value not in self._where:
+            self._place(self._item(value), 0)
         if type_of(value).extent in VECTOR_EXTENTS or (type_of(value).extent is Extent.TENSOR and not is_leaf(value)):
             return self._name(value)
         if value not in self._copies:
@@ -135,9 +137,12 @@ class Stages:
     def _ready(self, value: SSAValue, item: _Item) -> int:
         if value in self.totals:
             return self.totals[value][1]
-        return max((self._where[x][0] for x in item.reads if not is_leaf(x)), default=0)
+        return max((self._where[x][0] for x in item.reads if x in self._where), default=0)
 
     def _place(self, item: _Item, boundary: int) -> None:
+        for value in item.reads:  # counts wait for no sweep: they are taken where they are first read
+            if isinstance(producer(value), rule.CountOp) and value not in self._where:
+                self._place(self._item(value), boundary)
         groups, first = self._boundaries[boundary], 0
         for value in item.reads:
             if is_leaf(value):

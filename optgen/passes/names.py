@@ -78,6 +78,8 @@ def _apply_name(op: rule.ApplyOp) -> str:
                 return f"one_minus_{suggest_name(log.args[0])}_to_t"
     if function in _SHAPES:
         return _SHAPES[function].format(suggest_name(args[0]))
+    if function is Function.WHERE:
+        return suggest_name(next((a for a in args[1:] if not isinstance(producer(a), rule.ConstantOp)), args[0]))
     if function in (Function.MUL, Function.ADD, Function.DIV, Function.SUB):
         word = {Function.MUL: "times", Function.ADD: "plus", Function.DIV: "over", Function.SUB: "minus"}[function]
         name = f"{suggest_name(args[0])}_{word}_{suggest_name(args[1])}"

@@ -1,0 +1,7 @@
+"""Numba kernels for CPUs: one generated Python module per rule, dtype set and choices."""
+
+from __future__ import annotations
+
+from optgen_numba.backend import BACKEND as backend
+
+__all__ = ["backend"]

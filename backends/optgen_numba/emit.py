@@ -1,0 +1,245 @@
+"""From a kernel module to a Python module: segments, stages, the choice of variant, and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps
+from pprint import pformat
+
+from optgen.ir.view import Module, Op, Stage
+from optgen.runtime.abi import VERSION, Mode, Word
+from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
+from optgen_numba.emit_stage import StageCode, Tables
+from optgen_numba.layout import SHORT, VECTORS, Layout
+from optgen_numba.python_text import Names, comment
+
+_EXTENTS = ("none", "tensor", "layer", "model")
+
+
+def emit(module: Module) -> tuple[dict[str, object], str]:
+    """The manifest and the source text of a kernel module."""
+    layout = Layout(module)
+    segments = _segments(module, layout)
+    functions: list[list[str]] = [segment.lines for segment in _distinct(segments)]
+    stages, stage_texts = _stages(module, layout)
+    functions += stage_texts
+    choices: dict[str, str | None] = {"select": None, "reach": None}
+    for name, ops in (("select", module.select), ("reach", module.reach)):
+        if ops is not None:
+            choices[name] = name
+            functions.append(_choice(name, ops, layout))
+    manifest = _manifest(module, layout, segments, stages, choices)
+    return manifest, _text(module, manifest, functions)
+
+
+# Sweeps
+
+
+def _segments(module: Module, layout: Layout) -> dict[tuple[int, int], Segment]:
+    """A segment per variant and sweep; equal ones share a name."""
+    result: dict[tuple[int, int], Segment] = {}
+    by_text: dict[str, Segment] = {}
+    for number, variant in enumerate(module.variants):
+        for sweep in variant.sweeps:
+            prefix = f"{variant.name}_" if len(module.variants) > 1 else ""
+            segment = emit_segment(f"{prefix}sweep_{sweep.index}", sweep, layout)
+            key = "\n".join(segment.lines[2:]) + repr(segment.streams) + repr(segment.totals)
+            result[number, sweep.index] = by_text.setdefault(key, segment)
+    return result
+
+
+def _distinct(segments: dict[tuple[int, int], Segment]) -> list[Segment]:
+    return list({segment.name: segment for segment in segments.values()}.values())
+
+
+# Stages
+
+
+def _stages(module: Module, layout: Layout) -> tuple[list[list[list[str]]], list[list[str]]]:
+    """Names and extents of the stage functions per boundary, and their texts."""
+    manifest: list[list[list[str]]] = []
+    texts: list[list[str]] = []
+    for boundary in range(module.sweeps + 1):
+        entries: list[list[str]] = []
+        columns = [[s for s in variant.stages if s.boundary == boundary] for variant in module.variants]
+        for position in range(max(map(len, columns), default=0)):
+            stages = [column[position] if position < len(column) else None for column in columns]
+            extent = next(stage.extent for stage in stages if stage is not None)
+            name = f"stage_{boundary}_{extent}"
+            if any(name == entry[0] for entry in entries):
+                name += f"_{position + 1}"
+            entries.append([name, "tensor" if extent in VECTORS else extent])
+            texts.append(_stage(name, extent, stages, layout))
+        manifest.append(entries)
+    return manifest, texts
+
+
+def _stage(name: str, extent: str, stages: Sequence[Stage | None], layout: Layout) -> list[str]:
+    tables = Tables(layout, Names(RESERVED | {"layer", "edge", "j"}))
+    heads = _unit_loop(extent, tables)
+    depth = 3 if extent in VECTORS else 2
+    bodies = [_stage_body(extent, stage, tables, depth) for stage in stages]
+    texts = ["\n".join(StageCode(extent, Tables(layout, Names(RESERVED)), depth).write(s.ops) if s else "") for s in stages]
+    lines: list[str] = []
+    if len(set(texts)) == 1:
+        lines = bodies[0]
+    else:
+        word = "if"
+        for number, body in enumerate(bodies):
+            if body:
+                lines.append("    " * depth + f"{word} {tables.variant}[t] == {number}:")
+                lines += ["    " + line for line in body]
+                word = "elif"
+    return ["@stage", f"def {name}(ctx, begin, end):", *tables.lines, *heads, *lines]
+
+
+def _stage_body(extent: str, stage: Stage | None, tables: Tables, depth: int) -> list[str]:
+    return [] if stage is None else StageCode(extent, tables, depth).write(stage.ops)
+
+
+def _unit_loop(extent: str, tables: Tables) -> list[str]:
+    """Heads of the loop over the units `begin` to `end`; `t` is the unit's (first present) tensor."""
+    if extent == "model":
+        return [
+            "    for k in range(begin, end):",
+            "        t = 0",
+            f"        while t < ctx[TENSORS] and {tables.mode}[t] == ABSENT:",
+            "            t += 1",
+            "        if t == ctx[TENSORS]:",
+            "            continue",
+        ]
+    if extent == "layer":
+        return [
+            "    for k in range(begin, end):",
+            f"        if {tables.present}[k] == 0:",
+            "            continue",
+            f"        t = {tables.layer_member}[{tables.layer_start}[k]]",
+        ]
+    heads = [
+        "    for k in range(begin, end):",
+        f"        t = {tables.members}[k]",
+        f"        if {tables.mode}[t] == ABSENT:",
+        "            continue",
+    ]
+    if extent in VECTORS:
+        units = StageCode("tensor", tables, 2)._length(extent)  # pyright: ignore[reportPrivateUsage]
+        heads.append(f"        for j in range({units}):")
+    return heads
+
+
+def _choice(name: str, ops: Sequence[Op], layout: Layout) -> list[str]:
+    tables = Tables(layout, Names(RESERVED))
+    heads = ["    for k in range(begin, end):", f"        t = {tables.members}[k]"]
+    body = StageCode("tensor", tables, 2).write(ops)
+    return ["@select", f"def {name}(ctx, begin, end):", *tables.lines, *heads, *body]
+
+
+# The manifest and the file
+
+
+def _manifest(
+    module: Module,
+    layout: Layout,
+    segments: dict[tuple[int, int], Segment],
+    stages: list[list[list[str]]],
+    choices: dict[str, str | None],
+) -> dict[str, object]:
+    ops = [op for v in module.variants for part in (*v.stages, *v.sweeps) for op in part.ops]
+    by_name = {segment.name: segment for segment in segments.values()}
+    return {
+        "abi": VERSION,
+        "rule": module.name,
+        "class": module.class_name,
+        "digest": module.digest,
+        "backend": "numba",
+        "settled": dict(module.settled),
+        "dtype": {"compute": module.compute, "param": module.slots[0].dtype, "g": module.slots[1].dtype},
+        "hypers": list(module.hypers),
+        "inputs": list(module.inputs),
+        "slots": [{"name": s.name, "extent": s.extent, "dtype": s.dtype, "role": s.role} for s in module.slots],
+        "values": layout.values,
+        "totals": [{"name": name, "op": module.totals[name].reduction} for name in layout.totals],
+        "matrix": module.matrix,
+        "tiled": uses_vectors(by_name),
+        "graph": any(op.name in ("kernel.edges", "kernel.stencil") for op in ops),
+        "stencil": any(op.name == "kernel.stencil" for op in ops),
+        "sweeps": module.sweeps,
+        "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
+        "select": choices["select"],
+        "reach": choices["reach"],
+        "stages": stages,
+        "variants": [
+            {
+                "name": variant.name,
+                "when": variant.when,
+                "slots": list(variant.slots),
+                "sweeps": [
+                    segments[number, s].manifest() if (number, s) in segments else None
+                    for s in range(1, module.sweeps + 1)
+                ],
+            }
+            for number, variant in enumerate(module.variants)
+        ],
+    }
+
+
+def _barrier(module: Module, stages: list[list[list[str]]], sweep: int) -> str:
+    """The widest extent that must be finished between a sweep and the next."""
+    if sweep == module.sweeps:
+        return "none"
+    widest = 0
+    for variant in module.variants:
+        for part in variant.sweeps:
+            for op in part.ops:
+                if op.name == "kernel.accumulate" and part.index == sweep:
+                    extent = module.totals[op.word("total")].extent
+                    widest = max(widest, _EXTENTS.index("tensor" if extent in VECTORS else extent))
+                if op.name == "kernel.stencil" and op.word("slot") != "g" and part.index > 1:
+                    widest = _EXTENTS.index("model")
+    for _, extent in stages[sweep]:
+        widest = max(widest, _EXTENTS.index(extent))
+    return _EXTENTS[widest]
+
+
+def _text(module: Module, manifest: dict[str, object], functions: Sequence[Sequence[str]]) -> str:
+    settings = " ".join(f"--set {k}={_setting(v)}" for k, v in sorted(module.settled.items()) if k.isidentifier())
+    names = [line.split("(")[0].removeprefix("def ") for function in functions for line in function if line.startswith("def ")]
+    used = sorted(_imports("\n".join(line for function in functions for line in function)))
+    blocks = [
+        f'"""Kernels of the rule {comment(module.name)} in {module.compute}, generated from {module.name}.yaml.',
+        "",
+        f"spec {module.digest}",
+        f"made by: optgen build {module.name} --backend numba {settings}".rstrip(),
+        '"""',
+        "",
+        *(["import numpy as np", ""] if any("np." in line for function in functions for line in function) else []),
+        "from optgen.runtime.cpu import (",
+        *(f"    {name}," for name in used),
+        ")",
+        "",
+        f"MANIFEST = {_literal(manifest)}",
+        "",
+    ]
+    for function in functions:
+        blocks += ["", *function, ""]
+    blocks += ["", "FUNCTIONS = {", *(f'    "{name}": {name},' for name in names), "}", ""]
+    return "\n".join(blocks)
+
+
+def _setting(value: object) -> str:
+    return dumps(value).strip('"')
+
+
+def _literal(manifest: dict[str, object]) -> str:
+    return pformat(manifest, width=116, sort_dicts=False)
+
+
+def _imports(text: str) -> set[str]:
+    """Names of optgen.runtime.cpu that the functions use."""
+    words = {"".join(c if c.isalnum() or c == "_" else " " for c in text)}
+    tokens = {token for word in words for token in word.split()}
+    tables = tokens & ({word.name for word in Word} | {mode.name for mode in Mode})
+    helpers = {"segment", "stage", "select", "add_reassoc", "maximum", "minimum", "f4", "f8", "i8"}
+    for short in SHORT.values():
+        helpers |= {f"{short}_stream", f"{short}_table", f"load_{short}", f"store_{short}"}
+    return (tokens & helpers) | tables
