@@ -26,8 +26,8 @@ def emit(module: Module) -> tuple[dict[str, object], str]:
     choices: dict[str, str | None] = {"select": None, "reach": None}
     for name, ops in (("select", module.select), ("reach", module.reach)):
         if ops is not None:
-            choices[name] = name
-            functions.append(_choice(name, ops, layout))
+            choices[name] = f"{name}_variant"
+            functions.append(_choice(f"{name}_variant", ops, layout))
     manifest = _manifest(module, layout, segments, stages, choices)
     return manifest, _text(module, manifest, functions)
 

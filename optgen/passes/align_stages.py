@@ -25,8 +25,9 @@ def align_stages(variants: Sequence[Stages]) -> list[list[list[kernel.StageOp]]]
         common: tuple[Extent, ...] = ()
         for stages in here:
             common = shortest_common(common, tuple(stage.extent.data for stage in stages))
-        for padded, stages in zip(result, here, strict=True):
-            padded.append(_pad(stages, common))
+        for padded, stages, variant in zip(result, here, variants, strict=True):
+            if boundary < len(variant):
+                padded.append(_pad(stages, common))
     return result
 
 

@@ -1,0 +1,50 @@
+"""What a backend is to the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from optgen.ir.view import Module
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a backend makes of a kernel module: the manifest the launcher reads, and the text of the file."""
+
+    manifest: Mapping[str, object]
+    source: str
+
+
+class Backend(Protocol):
+    """A target of the compiler, found by entry point in the group `optgen.backends`."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def level(self) -> Literal["kernel", "rule"]:
+        """The dialect it takes."""
+        ...
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Device types it serves."""
+        ...
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Parameter dtypes it serves."""
+        ...
+
+    @property
+    def requires(self) -> Mapping[str, str]:
+        """Packages that generated code needs, with the versions it works with (a PEP 440 specifier)."""
+        ...
+
+    def emit(self, module: Module) -> Emitted:
+        """Lower a kernel module to text. Pure: the same module gives the same text."""
+        ...

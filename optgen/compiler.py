@@ -1,0 +1,59 @@
+"""The compiler's own entry points: a rule in, the text of its kernels out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from optgen.backend.registry import backend as find_backend
+from optgen.errors import BackendError, HyperError, suggest
+from optgen.ir.view import view
+from optgen.passes.pipeline import COUPLING, Watch, to_kernels
+from optgen.passes.specialise import Setting
+from optgen.spec import loader
+from optgen.spec.model import Spec
+
+if TYPE_CHECKING:
+    from optgen.runtime.tables import Manifest
+
+DTYPES = ("float32", "float64")
+#: Settings that every rule has besides its hypers.
+COMMON = ("maximize", COUPLING)
+
+
+def load(origin: str | os.PathLike[str]) -> Spec:
+    """A rule: a shipped name (`"neat-like"` names are listed by `optgen list`) or the path of a YAML file."""
+    return loader.load(origin)
+
+
+def kernel_module(
+    spec: Spec, hypers: Mapping[str, object], dtype: str, backend: str, watch: Watch | None = None
+) -> tuple[Manifest, str]:
+    """Manifest and source of a rule's kernels for the choices that `hypers` settle; defaults for those not given.
+
+    `dtype` is the parameters' and gradients' ("float32" or "float64"). Raises SpecError, BackendError or HyperError.
+    """
+    target = find_backend(backend)
+    if dtype not in target.dtypes:
+        raise BackendError(f'the backend "{backend}" has no {dtype} kernels; it has {", ".join(target.dtypes)}')
+    emitted = target.emit(view(to_kernels(spec, settings(spec, hypers), dtype, watch)))
+    return cast("Manifest", emitted.manifest), emitted.source
+
+
+def settings(spec: Spec, given: Mapping[str, object]) -> dict[str, Setting]:
+    """Given values of hypers, checked; a HyperError names what is unknown or out of its domain."""
+    checked: dict[str, Setting] = {}
+    for name, value in given.items():
+        if name in COMMON and name not in spec.hypers:
+            if not isinstance(value, bool | str):
+                raise HyperError(f"{name} is a word or a switch, not {value!r}")
+            checked[name] = value
+        elif name in spec.hypers:
+            accepted = spec.hypers[name].accept(value)
+            if not isinstance(accepted, tuple):
+                checked[name] = accepted
+        else:
+            hint = suggest(name, [*spec.hypers, *COMMON])
+            raise HyperError(f'{spec.name} has no hyper-parameter "{name}". {hint}'.rstrip())
+    return checked
