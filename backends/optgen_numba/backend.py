@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from optgen.backend.protocol import Emitted
+from optgen.backend.protocol import Backend, Emitted
 from optgen.ir.view import Module
 from optgen_numba.emit import emit
 
-_REQUIRES: Mapping[str, str] = MappingProxyType({"numba": ">=0.60"})
 
-
-@dataclass(frozen=True)
 class NumbaBackend:
     """Kernels for CPUs, in place on the framework's own memory."""
 
@@ -22,7 +18,7 @@ class NumbaBackend:
     level: Literal["kernel", "rule"] = "kernel"
     devices: tuple[str, ...] = ("cpu",)
     dtypes: tuple[str, ...] = ("float32", "float64")
-    requires: Mapping[str, str] = _REQUIRES
+    requires: Mapping[str, str] = MappingProxyType({"numba": ">=0.60"})
 
     def emit(self, module: Module) -> Emitted:
         """A Python module of numba functions."""
@@ -30,4 +26,4 @@ class NumbaBackend:
         return Emitted(manifest, source)
 
 
-BACKEND = NumbaBackend()
+BACKEND: Backend = NumbaBackend()
