@@ -12,6 +12,7 @@ from optgen.ir.view import view
 from optgen.passes.pipeline import COUPLING, Watch, to_kernels
 from optgen.passes.specialise import Setting
 from optgen.spec import loader
+from optgen.spec.model import Setting as Given
 from optgen.spec.model import Spec
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ COMMON = ("maximize", COUPLING)
 
 
 def load(origin: str | os.PathLike[str]) -> Spec:
-    """A rule: a shipped name (`"neat-like"` names are listed by `optgen list`) or the path of a YAML file."""
+    """A rule: a shipped name (`optgen list` lists them) or the path of a YAML file."""
     return loader.load(origin)
 
 
@@ -50,7 +51,7 @@ def settings(spec: Spec, given: Mapping[str, object]) -> dict[str, Setting]:
                 raise HyperError(f"{name} is a word or a switch, not {value!r}")
             checked[name] = value
         elif name in spec.hypers:
-            accepted = spec.hypers[name].accept(value)
+            accepted = spec.hypers[name].accept(cast("Given", value))
             if not isinstance(accepted, tuple):
                 checked[name] = accepted
         else:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from optgen_numba.backend import BACKEND as backend
+from optgen_numba.backend import backend
 
 __all__ = ["backend"]

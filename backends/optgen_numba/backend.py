@@ -26,4 +26,4 @@ class NumbaBackend:
         return Emitted(manifest, source)
 
 
-BACKEND: Backend = NumbaBackend()
+backend: Backend = NumbaBackend()

@@ -79,7 +79,9 @@ def _stage(name: str, extent: str, stages: Sequence[Stage | None], layout: Layou
     heads = _unit_loop(extent, tables)
     depth = 3 if extent in VECTORS else 2
     bodies = [_stage_body(extent, stage, tables, depth) for stage in stages]
-    texts = ["\n".join(StageCode(extent, Tables(layout, Names(RESERVED)), depth).write(s.ops) if s else "") for s in stages]
+    texts = [
+        "\n".join(StageCode(extent, Tables(layout, Names(RESERVED)), depth).write(s.ops) if s else "") for s in stages
+    ]
     lines: list[str] = []
     if len(set(texts)) == 1:
         lines = bodies[0]
@@ -203,7 +205,12 @@ def _barrier(module: Module, stages: list[list[list[str]]], sweep: int) -> str:
 
 def _text(module: Module, manifest: dict[str, object], functions: Sequence[Sequence[str]]) -> str:
     settings = " ".join(f"--set {k}={_setting(v)}" for k, v in sorted(module.settled.items()) if k.isidentifier())
-    names = [line.split("(")[0].removeprefix("def ") for function in functions for line in function if line.startswith("def ")]
+    names = [
+        line.split("(")[0].removeprefix("def ")
+        for function in functions
+        for line in function
+        if line.startswith("def ")
+    ]
     used = sorted(_imports("\n".join(line for function in functions for line in function)))
     blocks = [
         f'"""Kernels of the rule {comment(module.name)} in {module.compute}, generated from {module.name}.yaml.',

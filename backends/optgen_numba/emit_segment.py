@@ -11,10 +11,10 @@ from optgen_numba.layout import SHORT, Layout
 from optgen_numba.python_text import PURE, Body, Names
 
 #: Names that generated functions must not take for themselves.
-RESERVED = frozenset(
-    "np range abs not and or if else for in True False n i k t streams scalars totals ctx begin end "
-    "f4 f8 i8 segment stage select add_reassoc maximum minimum MANIFEST FUNCTIONS mode address hyper meta".split()
-)
+_LANGUAGE = ("np", "range", "abs", "True", "False", "n", "i", "k", "t", "streams", "scalars", "totals", "ctx")
+_RUNTIME = ("begin", "end", "f4", "f8", "i8", "segment", "stage", "select", "add_reassoc", "maximum", "minimum")
+_TABLES = ("mode", "address", "hyper", "meta", "MANIFEST", "FUNCTIONS")
+RESERVED = frozenset((*_LANGUAGE, *_RUNTIME, *_TABLES))
 Stream = tuple[str | int, ...]
 _IDENTITY = {"sum": "0", "max": "-np.inf", "min": "np.inf"}
 
@@ -49,7 +49,9 @@ class _Writer:
     def segment(self) -> Segment:
         stored = {op.word("slot") for op in self.sweep.ops if op.name == "kernel.store"}
         loaded = {op.word("slot") for op in self.sweep.ops if op.name == "kernel.load"}
-        for slot in dict.fromkeys(op.word("slot") for op in self.sweep.ops if op.name in ("kernel.load", "kernel.store")):
+        for slot in dict.fromkeys(
+            op.word("slot") for op in self.sweep.ops if op.name in ("kernel.load", "kernel.store")
+        ):
             access = ("r" if slot in loaded else "") + ("w" if slot in stored else "")
             self._array(slot, ("slot", self.layout.slot(slot), access), SHORT[self.layout.dtype(slot)])
         for op in self.sweep.ops:

@@ -250,7 +250,11 @@ class StageCode:
         table = tables.values(own)
         if own == "layer":
             layer = self.body.names.new("layer")
-            heads = [f"for {layer} in range(ctx[LAYERS]):", f"    if {tables.present}[{layer}] == 0:", "        continue"]
+            heads = [
+                f"for {layer} in range(ctx[LAYERS]):",
+                f"    if {tables.present}[{layer}] == 0:",
+                "        continue",
+            ]
             self._loop(op, how, name, heads, f"{table}[{layer}, {column}]")
             return
         if own == "tensor":

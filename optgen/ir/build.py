@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr, UnknownLoc
@@ -48,7 +48,7 @@ class _Builder:
         return self.text.emit
 
     @contextmanager
-    def _block(self) -> Iterator[Block]:
+    def _block(self) -> Generator[Block]:
         """A new block, which operations go to until the end of the `with`."""
         outer, block = self.text.emitter, Block()
         self.text.emitter = Emitter(block)
@@ -97,9 +97,7 @@ class _Builder:
             self.emit.location = location_attr(hyper.loc)
             extent = ExtentAttr(Extent(hyper.over))
             self.emit.add(
-                rule.DeclareHyperOp(
-                    properties={"sym_name": StringAttr(name), "extent": extent, "kind": KindAttr(kind)}
-                )
+                rule.DeclareHyperOp(properties={"sym_name": StringAttr(name), "extent": extent, "kind": KindAttr(kind)})
             )
         for name, given in self.spec.inputs.items():
             self.emit.location = location_attr(given.loc)
@@ -124,7 +122,7 @@ class _Builder:
         kind = type_of(value).kind
         if not at_most(type_of(value).extent, extent):
             self.text.fail(start.loc, f"a {type_of(value).extent} value cannot start a {extent} state")
-        if kind is Kind.INT and extent not in SCALAR_EXTENTS or kind is Kind.BOOL:
+        if (kind is Kind.INT and extent not in SCALAR_EXTENTS) or kind is Kind.BOOL:
             self.text.fail(start.loc, f"a state of {kind}s over {extent} is not built yet", "start it from a float")
         self.emit.location = location_attr(state.loc)
         properties = {"sym_name": StringAttr(name), "extent": ExtentAttr(extent), "kind": KindAttr(kind)}
@@ -228,7 +226,7 @@ class _Builder:
                     if name in self.slots and not at_most(condition, self.slots[name].extent):
                         self.text.fail(
                             statement.loc,
-                            f"{name} is one number per {self.slots[name].extent}, but this branch is taken per {condition}",
+                            f"{name} is one number per {self.slots[name].extent}, this branch is taken per {condition}",
                         )
         with self._block() as block:
             self._body(statements)

@@ -84,9 +84,7 @@ class Emitter:
 
     def input(self, name: str, extent: Extent) -> SSAValue:
         """A value passed to the step."""
-        return self.value(
-            rule.InputOp(properties={"input": SymbolRefAttr(name)}, result_types=[ValueType.of(extent)])
-        )
+        return self.value(rule.InputOp(properties={"input": SymbolRefAttr(name)}, result_types=[ValueType.of(extent)]))
 
     def counter(self, counter: Counter) -> SSAValue:
         """`t` or `step`."""
@@ -140,21 +138,15 @@ class Emitter:
 
     def graph(self, kind: Stencil, x: SSAValue) -> SSAValue:
         """A graph operator, all edges."""
-        return self.value(
-            rule.GraphOp(operands=[x], properties={"kind": StencilAttr(kind)}, result_types=[x.type])
-        )
+        return self.value(rule.GraphOp(operands=[x], properties={"kind": StencilAttr(kind)}, result_types=[x.type]))
 
     def stencil(self, kind: Stencil, x: SSAValue) -> SSAValue:
         """The matched part of a graph operator."""
-        return self.value(
-            rule.StencilOp(operands=[x], properties={"kind": StencilAttr(kind)}, result_types=[x.type])
-        )
+        return self.value(rule.StencilOp(operands=[x], properties={"kind": StencilAttr(kind)}, result_types=[x.type]))
 
     def edges(self, kind: EdgeSum, x: SSAValue) -> SSAValue:
         """A sum over a layer's edges."""
-        return self.value(
-            rule.EdgesOp(operands=[x], properties={"kind": EdgeSumAttr(kind)}, result_types=[x.type])
-        )
+        return self.value(rule.EdgesOp(operands=[x], properties={"kind": EdgeSumAttr(kind)}, result_types=[x.type]))
 
     def final(self, slot: str, x: SSAValue) -> None:
         """A slot's value after the step."""

@@ -15,6 +15,7 @@ from optgen.ir.extents import Extent, at_most
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import Counter, Metadata, Reduction, Stencil, ValueType, type_of
 from optgen.ir.text import location_attr
+from optgen.spec.functions import FUNCTIONS
 from optgen.spec.model import Hyper, Input
 from optgen.spec.syntax import Binary, Boolean, Call, Compare, Expr, Index, Logic, Name, Number, Text, Unary, Vector
 
@@ -47,12 +48,8 @@ _COMPARE = {
     ">": Function.GT,
     ">=": Function.GE,
 }
-_ELEMENTWISE = {
-    name: Function(name)
-    for name in (
-        "where minimum maximum abs sign sqrt exp log expm1 log1p floor ceil round sin cos tanh".split()
-    )
-}
+#: Functions of the language that are element functions under the same name.
+_ELEMENTWISE = {f.value: f for f in Function if f.value in FUNCTIONS and FUNCTIONS[f.value].family == "elementwise"}
 _METADATA = {name: Metadata(name) for name in ("ndim", "numel", "rows", "cols", "depth")}
 
 
@@ -102,15 +99,15 @@ class Expressions:
             case Name(id=name):
                 return self._name(expr, name)
             case Unary(op="not", operand=operand):
-                return self._each(expr, lambda x: self.emit.apply(Function.NOT, x), operand)
+                return self._each(expr, lambda xs: self.emit.apply(Function.NOT, *xs), operand)
             case Unary(op="-", operand=operand):
                 return self._negative(expr, operand)
             case Unary(operand=operand):
                 return self.word(operand)
             case Binary(op="**", left=left, right=Number(value=2)):
-                return self._each(expr, lambda x: self.emit.apply(Function.MUL, x, x), left)
+                return self._each(expr, lambda xs: self.emit.apply(Function.MUL, xs[0], xs[0]), left)
             case Binary(op=op, left=left, right=right):
-                return self._each(expr, lambda x, y: self.emit.apply(_BINARY[op], x, y), left, right)
+                return self._each(expr, lambda xs: self.emit.apply(_BINARY[op], *xs), left, right)
             case Compare():
                 return self._compare(expr)
             case Logic(op=op, values=values):
@@ -131,21 +128,23 @@ class Expressions:
         self.emit.location = location_attr(expr.loc, self.statement)
         return self.emit
 
-    def _each(self, expr: Expr, build: Callable[..., SSAValue], *operands: Expr) -> Word:
+    def _each(self, expr: Expr, build: Callable[[Sequence[SSAValue]], SSAValue], *operands: Expr) -> Word:
         words = [self.word(operand) for operand in operands]
         self._at(expr)
         lengths = {len(word) for word in words if isinstance(word, tuple)}
         if not lengths:
-            return build(*words)
+            return build([word for word in words if not isinstance(word, tuple)])
         if len(lengths) > 1:
-            self.fail(expr.loc, f"short vectors of {' and '.join(map(str, sorted(lengths)))} entries do not go together")
+            self.fail(
+                expr.loc, f"short vectors of {' and '.join(map(str, sorted(lengths)))} entries do not go together"
+            )
         entries = range(lengths.pop())
-        return tuple(build(*(word[i] if isinstance(word, tuple) else word for word in words)) for i in entries)
+        return tuple(build([word[i] if isinstance(word, tuple) else word for word in words]) for i in entries)
 
     def _negative(self, expr: Expr, operand: Expr) -> Word:
         if isinstance(operand, Number):
             return self._at(expr).number(-operand.value)
-        return self._each(expr, lambda x: self.emit.apply(Function.NEG, x), operand)
+        return self._each(expr, lambda xs: self.emit.apply(Function.NEG, *xs), operand)
 
     def _name(self, expr: Expr, name: str) -> Word:
         emit = self._at(expr)
@@ -178,7 +177,7 @@ class Expressions:
                 hyper = self.hypers[name.id]
                 chosen = self._at(expr).choice(hyper.name, word.value, Extent(hyper.over))
                 return chosen if expr.op == "==" else self.emit.apply(Function.NOT, chosen)
-        return self._each(expr, lambda x, y: self.emit.apply(_COMPARE[expr.op], x, y), expr.left, expr.right)
+        return self._each(expr, lambda xs: self.emit.apply(_COMPARE[expr.op], *xs), expr.left, expr.right)
 
     def _index(self, expr: Index) -> SSAValue:
         vector = self.word(expr.base)
@@ -200,20 +199,14 @@ class Expressions:
     def _call(self, expr: Call) -> Word:
         name, emit = expr.function, self._at(expr)
         if name in _ELEMENTWISE:
-            return self._each(expr, lambda *xs: self.emit.apply(_ELEMENTWISE[name], *xs), *expr.args)
+            return self._each(expr, lambda xs: self.emit.apply(_ELEMENTWISE[name], *xs), *expr.args)
         if name in _METADATA:
             if not (isinstance(expr.args[0], Name) and expr.args[0].id == "param"):
                 self.fail(expr.loc, f"{name} is known of param only", f"write {name}(param)")
             return emit.metadata(_METADATA[name])
         match name:
             case "clip":
-                return self._each(
-                    expr,
-                    lambda x, low, high: self.emit.apply(
-                        Function.MINIMUM, self.emit.apply(Function.MAXIMUM, x, low), high
-                    ),
-                    *expr.args,
-                )
+                return self._each(expr, self._clip, *expr.args)
             case "laplacian" | "neighbors":
                 return self._graph(expr)
             case "low_rank":
@@ -230,10 +223,13 @@ class Expressions:
             case _:
                 self.fail(expr.loc, f"{name} is not built yet", "this compiler knows the name but cannot lower it")
 
+    def _clip(self, xs: Sequence[SSAValue]) -> SSAValue:
+        return self.emit.apply(Function.MINIMUM, self.emit.apply(Function.MAXIMUM, xs[0], xs[1]), xs[2])
+
     def _vector(self, expr: Expr) -> tuple[SSAValue, ...]:
         word = self.word(expr)
         if not isinstance(word, tuple):
-            self.fail(expr.loc, "this takes a short vector", "to reduce a tensor, say over which extent: over=\"tensor\"")
+            self.fail(expr.loc, "this takes a short vector", 'to reduce a tensor, say over which extent: over="tensor"')
         return word
 
     def _fold(self, expr: Call) -> SSAValue:

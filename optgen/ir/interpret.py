@@ -1,7 +1,7 @@
 """The float64 interpreter of the `rule` dialect: the meaning of a rule, and the oracle of every other test.
 
-A value is a list with one array per tensor, of shape (matrices, rows, columns) with ones where it does not vary, so that
-element functions broadcast. Statements happen for every tensor before the next begins.
+A value is a list with one array per tensor, of shape (matrices, rows, columns) with ones where it does not vary, so
+that element functions broadcast. Statements happen for every tensor before the next begins.
 """
 
 from __future__ import annotations
@@ -223,7 +223,9 @@ class Execution:
                 x, rank = (self.values[a] for a in op.args)
                 return [_low_rank(a, int(r.item())) for a, r in zip(x, rank, strict=True)]
             case rule.ReduceOp():
-                return self._reduce(op.reduction.data, op.over.data, type_of(op.operand).extent, self.values[op.operand])
+                return self._reduce(
+                    op.reduction.data, op.over.data, type_of(op.operand).extent, self.values[op.operand]
+                )
             case rule.CountOp():
                 ones = [np.ones(value_shape(type_of(op.operand).extent, view)) for view in self.views]
                 return self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, ones)

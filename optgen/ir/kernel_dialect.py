@@ -1,6 +1,6 @@
 """The `kernel` dialect: what runs when, and what is loaded and stored.
 
-A `kernel.module` holds slots, then variants; a variant is a sequence of *stages* and *sweeps*. A stage is coarse code in
+A `kernel.module` holds slots, then variants; a variant is a sequence of *stages* and *sweeps*. A stage is coarse code
 float64, run once per unit of its extent. A sweep is element code in the compute dtype, run once per element; its loads
 and stores are the memory traffic. Bodies are `arith` and `math` operations. Coarse values cross stages and sweeps by
 name (`kernel.define`, `kernel.value`, `kernel.read`). Storage dtypes appear only here: loads give the storage type,
@@ -384,7 +384,7 @@ class ChosenOp(IRDLOperation):
 
 @irdl_op_definition
 class ModuleOp(IRDLOperation):
-    """`kernel.module @adamw "float32" { ... }`: kernels of a rule for one dtype set and one set of settled choices."""
+    """`kernel.module @rule "float32" { ... }`: kernels of a rule for one dtype set and one set of settled choices."""
 
     name = "kernel.module"
     sym_name = prop_def(SymbolNameConstraint())
@@ -469,5 +469,3 @@ def has_float_type(value: SSAValue) -> bool:
     """Whether a value is a float (conditions are i1)."""
     attribute: Attribute = value.type
     return isinstance(attribute, AnyFloat)
-
-

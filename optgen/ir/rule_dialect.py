@@ -382,7 +382,7 @@ class DeclareStateOp(IRDLOperation):
 
 @irdl_op_definition
 class ProgramOp(IRDLOperation):
-    """`rule.program @adamw matrix "trailing" { ... }`: declarations, then the body in memory form."""
+    """`rule.program @name matrix "trailing" { ... }`: declarations, then the body in memory form."""
 
     name = "rule.program"
     sym_name = prop_def(SymbolNameConstraint())

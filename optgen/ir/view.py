@@ -153,7 +153,8 @@ def view(module: ModuleOp) -> Module:
 
 def _words(array: Attribute) -> list[str]:
     assert isinstance(array, ArrayAttr)
-    return [item.data for item in array if isinstance(item, StringAttr)]
+    items: Sequence[Attribute] = list(array)  # pyright: ignore[reportUnknownArgumentType]
+    return [item.data for item in items if isinstance(item, StringAttr)]
 
 
 def _variant(op: kernel.VariantOp) -> Variant:

@@ -65,7 +65,7 @@ def _apply(op: rule.ApplyOp, names: bool) -> tuple[str, int]:
         sign, strength = _INFIX[function]
         left, right = _text(op.args[0], names), _text(op.args[1], names)
         a = left[0] if left[1] >= strength + (function is Function.POW) else f"({left[0]})"
-        b = right[0] if right[1] > strength or function is Function.POW and right[1] >= strength else f"({right[0]})"
+        b = right[0] if right[1] > strength or (function is Function.POW and right[1] >= strength) else f"({right[0]})"
         glued = function in (Function.MUL, Function.DIV, Function.POW)
         return (f"{a}{sign}{b}" if glued else f"{a} {sign} {b}"), strength
     if function in (Function.NOT, Function.NEG):

@@ -10,7 +10,6 @@ from xdsl.ir import Operation, SSAValue
 
 from optgen.ir import rule_dialect as rule
 from optgen.ir.functions import TABLE, Function
-from optgen.ir.rule_types import Counter
 
 
 class Depends(Flag):

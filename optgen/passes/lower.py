@@ -112,7 +112,10 @@ def _slots(states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[st
             }
         )
 
-    result = [slot("param", Extent.ELEM, storage.param, Role.PARAM), slot("g", Extent.ELEM, storage.gradient, Role.GRADIENT)]
+    result = [
+        slot("param", Extent.ELEM, storage.param, Role.PARAM),
+        slot("g", Extent.ELEM, storage.gradient, Role.GRADIENT),
+    ]
     for op in states:
         if op.sym_name.data in used:
             result.append(slot(op.sym_name.data, op.extent.data, coarse_dtype(op, storage), Role.STATE))
@@ -153,9 +156,7 @@ class _Variant:
     def ops(self) -> list[rule.FinalOp | object]:
         return list(self.planned.variant.body.block.ops)
 
-    def _totals(
-        self, names: Names, totals: dict[str, tuple[Reduction, Extent]]
-    ) -> dict[SSAValue, tuple[str, int]]:
+    def _totals(self, names: Names, totals: dict[str, tuple[Reduction, Extent]]) -> dict[SSAValue, tuple[str, int]]:
         result: dict[SSAValue, tuple[str, int]] = {}
         for number, sweep in enumerate(self.planned.plan.sweeps, 1):
             for name in sweep.reductions:
@@ -328,5 +329,3 @@ class _SweepWriter:
         x = self.to.as_float(self.get(value))
         x = self.to.convert(x, FLOATS[self.variant.storage.of(slot)])
         self.to.add(kernel.StoreOp(operands=[x], properties={"slot": SymbolRefAttr(slot)}))
-
-

@@ -17,7 +17,6 @@ from optgen.ir.rule_types import (
     CounterAttr,
     EdgeSumAttr,
     ExtentAttr,
-
     Reduction,
     ReductionAttr,
     type_of,
@@ -224,7 +223,7 @@ class Stages:
                 return _Item(
                     extent,
                     [],
-                    lambda to, get: to.value(kernel.FetchOp(properties={"slot": slot}, result_types=[f64])),
+                    lambda to, _: to.value(kernel.FetchOp(properties={"slot": slot}, result_types=[f64])),
                     value,
                 )
             case rule.CountOp():
@@ -232,7 +231,7 @@ class Stages:
                 return _Item(
                     extent,
                     [],
-                    lambda to, get: to.value(kernel.CountOp(properties={"extent": counted}, result_types=[f64])),
+                    lambda to, _: to.value(kernel.CountOp(properties={"extent": counted}, result_types=[f64])),
                     value,
                 )
             case rule.ReduceOp() if is_element(op.operand):
@@ -245,7 +244,7 @@ class Stages:
                 return _Item(
                     extent,
                     [operand],
-                    lambda to, get: to.value(
+                    lambda to, _: to.value(
                         kernel.EdgesOp(
                             properties={"kind": kind, "value": SymbolRefAttr(self._name(operand))}, result_types=[f64]
                         )
@@ -260,7 +259,7 @@ class Stages:
         return _Item(
             op.over.data,
             [],
-            lambda to, get: to.value(kernel.TotalOp(properties=properties, result_types=[f64])),
+            lambda to, _: to.value(kernel.TotalOp(properties=properties, result_types=[f64])),
             op.result,
         )
 
@@ -269,7 +268,7 @@ class Stages:
         return _Item(
             type_of(value).extent,
             [operand],
-            lambda to, get: to.value(
+            lambda to, _: to.value(
                 kernel.FoldOp(
                     properties={
                         "reduction": ReductionAttr(reduction),
@@ -282,5 +281,3 @@ class Stages:
             value,
             crosses=True,
         )
-
-

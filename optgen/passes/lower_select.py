@@ -85,5 +85,3 @@ def _possible(value: SSAValue, truth: bool, to: Lowerer, here: dict[SSAValue, SS
         return None
     holds = to.as_bool(_scalar(value, to, here))
     return holds if truth else to.apply(Function.NOT, [holds])
-
-

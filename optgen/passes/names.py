@@ -71,11 +71,8 @@ def _apply_name(op: rule.ApplyOp) -> str:
         return f"one_minus_{suggest_name(args[1])}"
     if function is Function.DIV and one:
         return f"inverse_{suggest_name(args[1])}"
-    if function is Function.NEG and isinstance(inner := producer(args[0]), rule.ApplyOp):
-        if inner.function.data is Function.EXPM1:
-            product = producer(inner.args[0])
-            if isinstance(product, rule.ApplyOp) and isinstance(log := producer(product.args[1]), rule.ApplyOp):
-                return f"one_minus_{suggest_name(log.args[0])}_to_t"
+    if function is Function.NEG and (base := _base_of_power(args[0])) is not None:
+        return f"one_minus_{suggest_name(base)}_to_t"
     if function in _SHAPES:
         return _SHAPES[function].format(suggest_name(args[0]))
     if function is Function.WHERE:
@@ -85,3 +82,15 @@ def _apply_name(op: rule.ApplyOp) -> str:
         name = f"{suggest_name(args[0])}_{word}_{suggest_name(args[1])}"
         return name if len(name) <= 32 else str(function)
     return str(function).strip("_")
+
+
+def _base_of_power(value: SSAValue) -> SSAValue | None:
+    """b of `expm1(t*log(b))`, which the stable-scalars pass writes for `b**t - 1`."""
+    op = producer(value)
+    if not isinstance(op, rule.ApplyOp) or op.function.data is not Function.EXPM1:
+        return None
+    product = producer(op.args[0])
+    if not isinstance(product, rule.ApplyOp) or product.function.data is not Function.MUL:
+        return None
+    log = producer(product.args[1])
+    return log.args[0] if isinstance(log, rule.ApplyOp) and log.function.data is Function.LOG else None

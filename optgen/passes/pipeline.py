@@ -15,11 +15,12 @@ from optgen.passes.lower import Header, lower
 from optgen.passes.problem import Storage, plan_all
 from optgen.passes.reduction_algebra import reduction_algebra
 from optgen.passes.specialise import Setting, Specialised, specialise
+from optgen.passes.split_reductions import split_reductions
 from optgen.passes.stable_scalars import stable_scalars
 from optgen.spec.model import Spec
 
 #: The passes between a program and its kernels, in order.
-PASSES = ("build", "settle", "expand-graph", "stable-scalars", "reduction-algebra", "lower")
+PASSES = ("build", "settle", "expand-graph", "stable-scalars", "reduction-algebra", "split-reductions", "lower")
 #: How mixed edges of a graph are treated, and the default.
 COUPLING = "coupling"
 DEFAULT_COUPLING = "transport"
@@ -58,7 +59,7 @@ def to_variants(
     program: rule.ProgramOp, settings: Mapping[str, Setting], storage: Storage, watch: Watch | None = None
 ) -> Specialised:
     """The value form of every variant, after the passes that backends of both levels share."""
-    tell = watch or (lambda name, module: None)
+    tell = watch or _ignore
     settled = specialise(program, settings)
     tell("settle", settled.module)
     coupling = str(settings.get(COUPLING, DEFAULT_COUPLING))
@@ -71,6 +72,8 @@ def to_variants(
     tell("stable-scalars", module)
     module = reduction_algebra(module, storage, element_states(program))
     tell("reduction-algebra", module)
+    module = split_reductions(module)
+    tell("split-reductions", module)
     return Specialised(module, dict(sorted(facts.items())))
 
 
@@ -83,7 +86,7 @@ def to_kernels(
     spec: Spec, settings: Mapping[str, Setting], dtype: str = "float32", watch: Watch | None = None
 ) -> ModuleOp:
     """The kernel module of a rule for one dtype set, under settings that override the defaults."""
-    tell = watch or (lambda name, module: None)
+    tell = watch or _ignore
     module = build(spec)
     tell("build", module)
     program = program_of(module)
@@ -102,6 +105,10 @@ def to_kernels(
     kernels = lower(header, states_of(program), planned, storage)
     tell("lower", kernels)
     return kernels
+
+
+def _ignore(_name: str, _module: ModuleOp) -> None:
+    """Watch nothing."""
 
 
 def _has_graph(module: ModuleOp) -> bool:

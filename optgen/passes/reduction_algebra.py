@@ -75,9 +75,7 @@ def _replace(op: Operation, operands: list[SSAValue], emit: Emitter) -> SSAValue
     return _add(emit, [(term.negative, _scale(emit, term.factor, _sum(emit, over, term.value))) for term in terms])
 
 
-def _sum_of_products(
-    left: list[_Term], right: list[_Term], over: Extent, emit: Emitter, *, square: bool
-) -> SSAValue:
+def _sum_of_products(left: list[_Term], right: list[_Term], over: Extent, emit: Emitter, *, square: bool) -> SSAValue:
     parts: list[tuple[bool, SSAValue]] = []
     for i, a in enumerate(left):
         for j, b in enumerate(right):

@@ -277,9 +277,7 @@ def _is_element(op: rule.SetOp) -> bool:
         block = None if parent is None else parent.parent_block()
     if name in ("param", "g", "d") or block is None:
         return True
-    declared = next(
-        (s for s in block.ops if isinstance(s, rule.DeclareStateOp) and s.sym_name.data == name), None
-    )
+    declared = next((s for s in block.ops if isinstance(s, rule.DeclareStateOp) and s.sym_name.data == name), None)
     return declared is not None and declared.extent.data not in SCALAR_EXTENTS
 
 
@@ -338,5 +336,3 @@ def _drop_dead_states(variants: list[rule.VariantOp]) -> None:
                 op.detach()
                 op.erase()
         erase_dead(variant.body.block)
-
-
