@@ -58,3 +58,11 @@ def location_attr(location: Location, text: str = "") -> LocationAttr:
 def statement_of(op: Operation) -> str:
     """The statement an operation was lowered from; empty when it was made by a pass."""
     return op.location.desc.data if isinstance(op.location, NameLoc) else ""
+
+
+def place_of(op: Operation) -> str:
+    """Where in a spec an operation comes from, as `file:line:col`."""
+    location = op.location.location if isinstance(op.location, NameLoc) else op.location
+    if not isinstance(location, FileLineColLoc):
+        return "<built>"
+    return f"{location.filename.data}:{location.line.data}:{location.column.data}"

@@ -25,6 +25,7 @@ from optgen.ir import rule_dialect as rule
 from optgen.ir.extents import Extent
 from optgen.ir.kernel_dialect import Role, RoleAttr
 from optgen.ir.rule_types import ExtentAttr, Reduction, ReductionAttr, StencilAttr
+from optgen.ir.text import place_of
 from optgen.passes.align_stages import align_stages
 from optgen.passes.describe import describe
 from optgen.passes.facts import producer
@@ -299,7 +300,7 @@ class _SweepWriter:
             case rule.StencilOp():
                 result = self._stencil(op)
             case _:
-                raise BackendError(f"{op.location}: {op.name} of an element value is not built yet")
+                raise BackendError(f"{place_of(op)}: {op.name} of an element value is not built yet")
         if result.name_hint is None:
             result.name_hint = value.name_hint
         self.here[value] = result
@@ -308,7 +309,7 @@ class _SweepWriter:
         operand = producer(op.operand)
         if not isinstance(operand, rule.OldOp):
             raise BackendError(
-                f"{op.location}: a graph operator of a computed element value ({describe(op.operand, names=True)}) is "
+                f"{place_of(op)}: a graph operator of a computed element value ({describe(op.operand, names=True)}) is "
                 "not built yet; apply it to g, param or a state, before they are assigned"
             )
         properties = {"kind": StencilAttr(op.kind.data), "slot": operand.slot}

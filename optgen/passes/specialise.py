@@ -24,6 +24,7 @@ from optgen.ir.emitter import Emitter
 from optgen.ir.extents import SCALAR_EXTENTS
 from optgen.ir.functions import Function
 from optgen.ir.rule_types import ValueType, type_of
+from optgen.ir.text import place_of
 from optgen.passes.describe import describe
 from optgen.passes.facts import Depends, Known, depends, evaluate, producer
 
@@ -151,7 +152,7 @@ class _Run:
         self.env["g"] = self._where(here, zero, self.env["g"])
 
     def _branch(self, op: rule.IfOp) -> None:
-        scalars = _chooses_scalars_only(op)
+        scalars = chooses_scalars_only(op)
         condition = self._settle(self.values[op.condition], record=not scalars)
         truth = self.known.truth(condition)
         if truth is None and depends(condition).known_to_host and not scalars:
@@ -241,7 +242,7 @@ class _Run:
             case rule.GraphOp():
                 return emit.graph(op.kind.data, self.values[op.operand])
             case rule.CallOp():
-                raise BackendError(f"{op.location}: {op.function.data} is not built yet")
+                raise BackendError(f"{place_of(op)}: {op.function.data} is not built yet")
             case _:
                 return emit.value(op.clone())
 
@@ -251,12 +252,12 @@ class _Run:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _chooses_scalars_only(op: rule.IfOp) -> bool:
+def chooses_scalars_only(op: rule.IfOp) -> bool:
     """Whether both arms compute and assign nothing finer than a tensor, take no reduction and skip nothing."""
     for inner in (*op.then.block.ops, *op.orelse.block.ops):
         match inner:
             case rule.IfOp():
-                if not _chooses_scalars_only(inner):
+                if not chooses_scalars_only(inner):
                     return False
             case rule.SkipOp() | rule.ReduceOp() | rule.GraphOp() | rule.CallOp() | rule.StencilOp():
                 return False
