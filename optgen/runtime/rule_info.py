@@ -1,0 +1,215 @@
+"""What a front end knows about a rule: the part of a rule's text that generated classes carry, as frozen data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+HyperKind = Literal["float", "int", "bool", "choice", "list"]
+Number: TypeAlias = bool | int | float
+HyperValue: TypeAlias = Number | str | tuple[float | int, ...]
+
+#: Values of a group's hyper-parameters by the rule's own names. Which type a value has is its kind's affair, so that
+#: the conditions of a rule read as they are written.
+Hypers: TypeAlias = Mapping[str, Any]
+Settled: TypeAlias = dict[str, bool | str]
+
+#: Key of `Settled` that every rule has: whether the gradient's sign is flipped before anything reads it.
+MAXIMIZE = "maximize"
+#: Key of `Settled` that rules with a graph have: whether edges between layers of different shapes count.
+COUPLING = "coupling"
+TRANSPORT, MATCH = "transport", "match"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """An interval of numbers. NaN is in none; an infinity only where the interval has no bound on that side."""
+
+    text: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def contains(self, value: float) -> bool:
+        """Whether a number lies in the interval."""
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+
+@dataclass(frozen=True)
+class HyperInfo:
+    """A hyper-parameter.
+
+    `argument` is where a parameter group keeps it: `lr`, or `betas[0]` for one entry of a pair. `per_parameter` names
+    the argument that gives it one value per parameter, if there is one.
+    """
+
+    name: str
+    kind: HyperKind
+    default: HyperValue
+    argument: str
+    domain: Domain | None = None
+    choices: tuple[str, ...] = ()
+    over: Literal["tensor", "model"] = "tensor"
+    per_parameter: str = ""
+    doc: str = ""
+
+    @property
+    def key(self) -> str:
+        """Key of a parameter group under which the value is found."""
+        return self.argument.partition("[")[0]
+
+    @property
+    def index(self) -> int | None:
+        """Entry of the value under `key`, or None where the value is the hyper itself."""
+        entry = self.argument.partition("[")[2]
+        return int(entry.removesuffix("]")) if entry else None
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of a tensor without looking at its values, under the rule's matrix view."""
+
+    numel: int
+    ndim: int
+    rows: int
+    cols: int
+    matrices: int
+    depth: float
+    role: str
+
+
+StartValue: TypeAlias = float | int | Literal["zeros", "copy"]
+
+#: Starting value of a state slot from the group's hypers and the tensor's metadata: a number, `"zeros"` for zeros
+#: like the parameter, or `"copy"` for a copy of it.
+Start: TypeAlias = Callable[[Hypers, Meta], StartValue]
+
+
+def zeros(_hyper: Hypers, _meta: Meta) -> StartValue:
+    """Starts as zeros like the parameter."""
+    return "zeros"
+
+
+def copy(_hyper: Hypers, _meta: Meta) -> StartValue:
+    """Starts as a copy of the parameter."""
+    return "copy"
+
+
+@dataclass(frozen=True)
+class StateInfo:
+    """A state slot. `starts` has one entry, or one per entry of a short vector. An empty dtype means the default:
+    the parameter's for an element-wise slot, float32 or wider for coarser ones."""
+
+    name: str
+    extent: str
+    starts: tuple[Start, ...]
+    vector: bool = False
+    dtype: str = ""
+    torch_name: str = ""
+    doc: str = ""
+
+    def slots(self) -> tuple[str, ...]:
+        """Names of the kernel's slots: the state's own, or one per entry of a short vector."""
+        if not self.vector:
+            return (self.name,)
+        return tuple(f"{self.name}[{entry}]" for entry in range(len(self.starts)))
+
+
+@dataclass(frozen=True)
+class InputInfo:
+    """A value passed to every step by the caller."""
+
+    name: str
+    extent: str
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A condition between hyper-parameters, as written and as a function of them."""
+
+    text: str
+    holds: Callable[[Hypers], bool]
+
+
+Needs: TypeAlias = Callable[[Hypers, Meta], frozenset[str]]
+
+
+def _no_presets() -> Mapping[str, Mapping[str, object]]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class RuleInfo:
+    """A rule as its generated optimizer knows it.
+
+    `settle` gives the choices and the truth of every condition on hyper-parameters alone: kernels are built for these.
+    `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
+    `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
+    where only `folder` may serve.
+    """
+
+    name: str
+    title: str
+    class_name: str
+    digest: str
+    hypers: tuple[HyperInfo, ...]
+    states: tuple[StateInfo, ...]
+    settle: Callable[[Hypers], Settled]
+    reference: str = ""
+    needs: Needs | None = None
+    structural: tuple[str, ...] = ()
+    inputs: tuple[InputInfo, ...] = ()
+    require: tuple[Requirement, ...] = ()
+    presets: Mapping[str, Mapping[str, object]] = field(default_factory=_no_presets)
+    matrix: str = "trailing"
+    layers: bool = False
+    graph: bool = False
+    depth: bool = False
+    folder: str = ""
+    origin: str = ""
+
+    def hyper(self, name: str) -> HyperInfo:
+        """The hyper-parameter of that name."""
+        return next(hyper for hyper in self.hypers if hyper.name == name)
+
+    def state(self, name: str) -> StateInfo:
+        """The state of that name."""
+        return next(state for state in self.states if state.name == name)
+
+    def settled(self, hypers: Hypers, maximize: bool = False, coupling: str = TRANSPORT) -> Settled:
+        """All that kernels are built for: the rule's own choices and those that every rule has."""
+        graph = {COUPLING: TRANSPORT if coupling == TRANSPORT else MATCH} if self.graph else {}
+        return self.settle(hypers) | {MAXIMIZE: maximize} | graph
+
+    def defaults(self) -> dict[str, HyperValue]:
+        """Default of every hyper-parameter, by the rule's own names."""
+        return {hyper.name: hyper.default for hyper in self.hypers}
+
+
+def view(shape: tuple[int, ...], matrix: str) -> tuple[int, int, int]:
+    """(matrices, rows, cols) of a tensor under a matrix view; below two axes there is one row."""
+    numel = math.prod(shape)
+    if matrix == "square":
+        rows = next((r for r in range(math.isqrt(numel), 0, -1) if numel % r == 0), 1)
+        return 1, rows, numel // rows
+    if len(shape) < 2:
+        return 1, 1, numel
+    if matrix == "trailing":
+        return math.prod(shape[:-2]), shape[-2], shape[-1]
+    rows, cols = shape[0], math.prod(shape[1:])
+    if matrix == "wide" and rows > cols:
+        rows, cols = cols, rows
+    return 1, rows, cols
+
+
+def meta_of(shape: tuple[int, ...], matrix: str, depth: float, role: str) -> Meta:
+    """Metadata of a tensor of some shape."""
+    matrices, rows, cols = view(shape, matrix)
+    return Meta(math.prod(shape), len(shape), rows, cols, matrices, depth, role)

@@ -1,0 +1,320 @@
+"""One optimizer's tensors tied to its kernels' tables: addresses, layouts and hyper-parameters, kept up to date.
+
+A step of 500 tensors spends most of its time in Python, so what runs on every step is a few comprehensions whose
+results are compared with those of the step before; tables are written only where something changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from itertools import chain, compress
+from operator import is_, itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optgen.errors import GradientError, UsageError
+from optgen.runtime import torch_checks
+from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
+from optgen.runtime.tables import Tables
+from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
+from optgen.runtime.torch_plan import Part, Plan, hyper_row
+from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
+
+PARAM, GRADIENT = 0, 1
+
+Rows: TypeAlias = NDArray[np.int64]
+Numbers: TypeAlias = NDArray[np.float64]
+
+# Called through `map`, which is what keeps a step of many small tensors short.
+_ADDRESS = Tensor.data_ptr
+_STRIDE = Tensor.stride
+
+
+class GroupValues:
+    """The hyper-parameters of one group as last seen."""
+
+    def __init__(self, plan: Plan, group: Group, index: int, coupling: str) -> None:
+        keys = list(dict.fromkeys([hyper.key for hyper in plan.rule.hypers] + [MAXIMIZE]))
+        self.read = itemgetter(*keys)
+        self.rule = plan.rule
+        self.group = group
+        self.index = index
+        self.values: Mapping[str, HyperValue] = plan.values[index]
+        self.coupling = coupling
+        self.settled: Settled = self.settle(self.values)
+        self.keep()
+
+    def keep(self) -> None:
+        """Remembers the group's values by identity; those that can change in place are read again every step."""
+        self.raw: tuple[object, ...] = self.read(self.group)
+        self.mutable = any(isinstance(value, Tensor | list | np.ndarray) for value in self.raw)
+
+    def settle(self, values: Mapping[str, HyperValue]) -> Settled:
+        """What kernels would be built for, for these values."""
+        return settle(self.rule, values, self.group[MAXIMIZE], self.index, self.coupling)
+
+    def changed(self) -> bool:
+        """Whether any value may be another than last time."""
+        return self.mutable or not all(map(is_, self.read(self.group), self.raw))
+
+
+class Bound:
+    """The tables of one part of a plan."""
+
+    def __init__(self, plan: Plan, part: Part, options: Options) -> None:
+        self.part = part
+        self.indices = np.array(part.members, dtype=np.int64)
+        self.whole = len(part.members) == len(plan.members)
+        self.tables = Tables(
+            part.modules,
+            plan.infos(part),
+            part.module_of,
+            edges=plan.edges,
+            laplacian=options.laplacian,
+            coupling=options.coupling,
+        )
+        self.hypers: list[str] = list(part.modules[0].manifest["hypers"])
+        self.inputs: list[str] = list(part.modules[0].manifest["inputs"])
+        slots = part.modules[0].manifest["slots"]
+        self.slots: list[str] = [str(slot["name"]) for slot in slots]
+        self.columns = [(j, str(s["name"])) for j, s in enumerate(slots) if s["role"] in ("state", "counter")]
+        groups = [plan.members[i].group for i in part.members]
+        self.rows_of_group = {
+            group: np.array([row for row, g in enumerate(groups) if g == group]) for group in dict.fromkeys(groups)
+        }
+        for row, i in enumerate(part.members):
+            self.tables.hyper[row] = hyper_row(self.hypers, plan.members[i].hypers)
+        self.own_values = self._own_values(plan)
+
+    def _own_values(self, plan: Plan) -> dict[int, list[tuple[Rows, int, Numbers]]]:
+        """Per group: rows, column and values of the hypers that some of its parameters have for themselves."""
+        found: dict[int, list[tuple[Rows, int, Numbers]]] = {}
+        for name in {hyper.name for hyper in plan.rule.hypers if hyper.per_parameter} & set(self.hypers):
+            column = self.hypers.index(name)
+            for group, rows in self.rows_of_group.items():
+                own = [int(row) for row in rows if name in plan.members[self.part.members[int(row)]].own]
+                if own:
+                    chosen = np.array(own, dtype=np.int64)
+                    found.setdefault(group, []).append((chosen, column, self.tables.hyper[chosen, column].copy()))
+        return found
+
+    def place(self, plan: Plan, state: Mapping[Tensor, Slots], schemas: Sequence[Schema]) -> None:
+        """Writes the addresses and strides of parameters and state."""
+        for row, i in enumerate(self.part.members):
+            param = plan.members[i].param
+            self.tables.address[row, PARAM] = param.data_ptr()
+            self.tables.set_layout(row, PARAM, _strides(param.stride(), param.shape))
+            for column, name in self.columns:
+                base, _, entry = name.partition("[")
+                value = state[param].get(base) if base == STEP or base in schemas[i] else None
+                if not isinstance(value, Tensor):
+                    self.tables.address[row, column] = 0
+                    continue
+                place = value.data_ptr()
+                strides, shape = value.stride(), value.shape
+                if entry:
+                    place += int(entry[:-1]) * strides[0] * value.element_size()
+                    strides, shape = strides[1:], shape[1:]
+                self.tables.address[row, column] = place
+                self.tables.set_layout(row, column, _strides(strides, shape))
+
+
+def _strides(strides: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Strides in elements, or None where the tensor is C-contiguous; axes of one element do not count."""
+    expected = 1
+    for stride, size in zip(reversed(strides), reversed(shape), strict=True):
+        if size > 1 and stride != expected:
+            return tuple(strides)
+        expected *= size
+    return None
+
+
+class Binding:
+    """Everything a step needs. Made from a plan; `stale` says that it has to be made anew."""
+
+    def __init__(
+        self, plan: Plan, groups: Sequence[Group], options: Options, state: MutableMapping[Tensor, Slots]
+    ) -> None:
+        self.plan = plan
+        self.groups = groups
+        self.state = state
+        bound = [Bound(plan, part, options) for part in plan.parts]
+        self.schemas = materialise(state, plan)
+        self.bound = bound
+        self.values = [GroupValues(plan, group, index, options.coupling) for index, group in enumerate(groups)]
+        self.params = [member.param for member in plan.members]
+        self.names = [member.name for member in plan.members]
+        self.signature = _signature(self.params)
+        self.numels = [param.numel() for param in self.params]
+        self.slot_lists = [state[param] for param in self.params]
+        self.holders = list(state.values())
+        self.all_active = [True] * len(self.params)
+        self.active: list[bool] = []
+        self.stepped = self.params
+        self.pointers: list[int] = []
+        self.strides: list[tuple[int, ...]] = []
+        self.place()
+
+    def place(self) -> None:
+        """Writes the addresses of everything that lives longer than a step."""
+        for bound in self.bound:
+            bound.place(self.plan, self.state, self.schemas)
+        self.fixed_pointers = self._fixed_pointers(self.params)
+
+    def _fixed_pointers(self, params: Sequence[Tensor]) -> list[int]:
+        """Addresses of the parameters and of all their state, as they are now."""
+        slots = chain.from_iterable(map(dict.values, self.slot_lists))
+        try:
+            return list(map(_ADDRESS, chain(params, slots)))
+        except TypeError:  # the caller keeps something of its own there
+            slots = chain.from_iterable(slots.values() for slots in self.slot_lists)
+            return list(map(_ADDRESS, chain(params, (value for value in slots if isinstance(value, Tensor)))))
+
+    def stale(self, groups: Sequence[Group], state: Mapping[Tensor, Slots]) -> bool:
+        """Whether parameters or state were replaced; memory that only moved is followed here."""
+        if state is not self.state or groups is not self.groups or len(groups) != len(self.values):
+            return True
+        params = flat(groups)
+        if len(params) != len(self.params) or not all(map(is_, params, self.params)):
+            return True
+        if len(state) != len(self.holders) or not all(map(is_, state.values(), self.holders)):
+            return True
+        if self._fixed_pointers(params) != self.fixed_pointers:
+            if _signature(params) != self.signature or not self._fitting():
+                return True
+            torch_checks.check_parameters(params, self.names)
+            self.place()
+        return False
+
+    def _fitting(self) -> bool:
+        """Whether every slot still holds a tensor of its shape and dtype."""
+        return all(
+            slot.fits(slots.get(name))
+            for slots, wanted in zip(self.slot_lists, self.schemas, strict=True)
+            for name, slot in wanted.items()
+        ) and all(isinstance(slots.get(STEP), Tensor) for slots in self.slot_lists)
+
+    def refresh(self) -> bool:
+        """Takes over hyper-parameters that changed. True if other kernels are needed, and then nothing was taken."""
+        changed = [values for values in self.values if values.changed()]
+        if not changed:
+            return False
+        fresh: dict[int, Mapping[str, HyperValue]] = {v.index: hypers_of(v.rule, v.group, v.index) for v in changed}
+        rule = self.plan.rule
+        check_shared(rule, [fresh.get(values.index, values.values) for values in self.values])
+        for values in changed:
+            after = fresh[values.index]
+            if values.settle(after) != values.settled:
+                return True
+            if any(after[name] != values.values[name] for name in rule.structural):
+                return True
+        for values in changed:
+            if fresh[values.index] != values.values:
+                values.values = fresh[values.index]
+                self._write(values)
+            values.keep()
+        return False
+
+    def _write(self, values: GroupValues) -> None:
+        for bound in self.bound:
+            rows = bound.rows_of_group.get(values.index)
+            if rows is None:
+                continue
+            bound.tables.hyper[rows] = hyper_row(bound.hypers, values.values)
+            for own, column, numbers in bound.own_values.get(values.index, ()):
+                bound.tables.hyper[own, column] = numbers
+
+    def gradients(self) -> None:
+        """Takes over the gradients' addresses and strides. GradientError, with nothing taken, if one cannot be used."""
+        grads: list[Any] = [param.grad for param in self.params]
+        active = self.all_active
+        try:
+            pointers = list(map(_ADDRESS, grads))
+            strides = list(map(_STRIDE, grads))
+        except (TypeError, RuntimeError):  # none, or not dense
+            active = [grad is not None for grad in grads]
+            dense = [grad for grad in grads if grad is not None]
+            if any(grad.layout != torch.strided for grad in dense):
+                torch_checks.check_gradients(self.params, grads, self.names)
+            pointers = [0 if grad is None else grad.data_ptr() for grad in grads]
+            strides = [() if grad is None else grad.stride() for grad in grads]
+        if pointers != self.pointers or strides != self.strides:
+            self._check(grads, active, strides == self.strides)
+            self._take(grads, pointers, strides)
+        if active is not self.active and active != self.active:
+            mask: NDArray[np.bool_] = np.array(active, dtype=np.bool_)
+            for bound in self.bound:
+                bound.tables.set_active(mask[bound.indices])
+            self.stepped = [param for param, has in zip(self.params, active, strict=True) if has]
+        self.active = active
+
+    def _check(self, grads: list[Any], active: list[bool], same_strides: bool) -> None:
+        """Raises a GradientError unless every gradient is its parameter's in shape, dtype and device.
+
+        Equal strides and as many elements stand for an equal shape: these strides were seen with that shape before.
+        """
+        expected = (self.signature[0], self.signature[2], self.signature[3], self.numels)
+        if active is not self.all_active:
+            expected = tuple(list(compress(column, active)) for column in expected)
+            grads = list(compress(grads, active))
+        shapes, devices, dtypes, numels = expected
+        fits = [g.numel() for g in grads] == numels if same_strides else [g.shape for g in grads] == shapes
+        if not fits or [g.dtype for g in grads] != dtypes or [g.device for g in grads] != devices:
+            torch_checks.check_gradients(self.params, [param.grad for param in self.params], self.names)
+            raise GradientError("a gradient changed while the step looked at it")
+
+    def _take(self, grads: Sequence[Tensor | None], pointers: list[int], strides: list[tuple[int, ...]]) -> None:
+        for bound in self.bound:
+            chosen = pointers if bound.whole else np.array(pointers, dtype=np.int64)[bound.indices]
+            bound.tables.address[:, GRADIENT] = chosen
+        if strides != self.strides:
+            before = self.strides or [None] * len(strides)
+            for bound in self.bound:
+                for row, i in enumerate(bound.part.members):
+                    grad = grads[i]
+                    if strides[i] != before[i] and grad is not None:
+                        bound.tables.set_layout(row, GRADIENT, _strides(strides[i], grad.shape))
+        self.pointers, self.strides = pointers, strides
+
+    def set_inputs(self, inputs: Mapping[str, object]) -> None:
+        """Takes over the values passed to this step. UsageError for missing, unknown or non-numeric ones."""
+        wanted = [given.name for given in self.plan.rule.inputs]
+        for name in inputs:
+            if name not in wanted:
+                raise UsageError(f"step() got an unexpected argument {name!r}; this rule takes {wanted or 'none'}")
+        numbers: dict[str, float] = {}
+        for name in wanted:
+            if inputs.get(name) is None:
+                raise UsageError(f"step() needs {name}=, which the rule {self.plan.rule.name} reads")
+            value = torch_checks.scalar(inputs[name], name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UsageError(f"{name} must be a number or a tensor of one element, got {value!r}")
+            numbers[name] = float(value)
+        for bound in self.bound:
+            if bound.inputs:
+                bound.tables.inputs[:] = [numbers[name] for name in bound.inputs]
+
+    def run(self, step: int) -> None:
+        """Runs the kernels and tells autograd which parameters changed."""
+        threads = torch.get_num_threads()
+        for bound in self.bound:
+            bound.tables.run(step, threads=threads)
+        torch.autograd.graph.increment_version(self.stepped)
+
+    def calls(self) -> int:
+        """Calls into compiled code made by the last step."""
+        return sum(bound.tables.calls() for bound in self.bound)
+
+
+def _signature(params: Sequence[Tensor]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+    """What a binding depends on beyond addresses: shapes, strides, devices, dtypes."""
+    return (
+        [param.shape for param in params],
+        [param.stride() for param in params],
+        [param.device for param in params],
+        [param.dtype for param in params],
+    )

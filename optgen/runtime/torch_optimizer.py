@@ -1,0 +1,279 @@
+"""The base class of generated torch optimizers: a `torch.optim.Optimizer` whose step runs kernels in place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Self, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from optgen.errors import GradientError, HyperError, StateError, UsageError
+from optgen.runtime import torch_checks, torch_groups, torch_report
+from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
+from optgen.runtime.torch_binding import Binding
+from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
+from optgen.runtime.torch_plan import plan
+from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
+from optgen.runtime.torch_state import Slots, adopt, schemas
+
+Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+
+#: Flags that trainers pass to every optimizer, kept in the groups under torch's own names.
+FLAGS = ("foreach", MAXIMIZE, "capturable", "differentiable", "fused")
+
+
+class Optimizer(torch.optim.Optimizer):
+    """An optimizer whose rule was written once as equations; subclasses are generated and give `RULE`.
+
+    State is made when parameters are added, so that a state dict is complete before the first step. Hyper-parameters
+    are read from `param_groups` at every step; a value outside its domain raises before anything changes.
+    """
+
+    RULE: ClassVar[RuleInfo]
+
+    def __init__(
+        self,
+        params: Params,
+        defaults: Mapping[str, Any],
+        *,
+        backend: str | None = None,
+        players: Players = None,
+        edges: Iterable[Edge] | None = None,
+        laplacian: str = "combinatorial",
+        coupling: str = "transport",
+        depths: Depths = None,
+        per_parameter: Mapping[str, PerParameter] | None = None,
+    ) -> None:
+        self._options = Options(
+            backend=backend,
+            players=players,
+            edges=None if edges is None else tuple(edges),
+            laplacian=laplacian,
+            coupling=coupling,
+            depths=depths,
+            per_parameter=dict(per_parameter or {}),
+        )
+        self._global_step = 0
+        self._binding: Binding | None = None
+        self._made = False
+        flags = {"foreach": None, MAXIMIZE: False, "capturable": False, "differentiable": False, "fused": None}
+        super().__init__(cast(Any, params), {**flags, **defaults})
+        self._spread_over_all()
+        self._made = True
+        self._bind()
+
+    @classmethod
+    def preset(cls, name: str, params: Params, **arguments: Any) -> Self:
+        """An optimizer with one of the rule's presets; `arguments` win over the preset's."""
+        presets = cls.RULE.presets
+        if name not in presets:
+            raise UsageError(f'{cls.RULE.class_name} has no preset "{name}"; there are: {", ".join(presets) or "none"}')
+        return cls(params, **{**deepcopy(dict(presets[name])), **arguments})
+
+    # --- stepping
+
+    def step(self, closure: Callable[[], float] | None = None, **inputs: object) -> float | None:  # type: ignore[override]
+        """Updates every parameter that has a gradient, in place, and returns the closure's loss.
+
+        `inputs` are the values that the rule reads at each step; an input called `loss` is taken from the closure.
+        Raises before anything is changed if a gradient or a hyper-parameter cannot be used.
+        """
+        loss: float | None = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+            if "loss" not in inputs and any(given.name == "loss" for given in self.RULE.inputs):
+                inputs["loss"] = loss
+        binding = self._binding
+        if binding is None or binding.stale(self.param_groups, self.state):
+            binding = self._bind()
+        if binding.refresh():
+            binding.gradients()
+            binding = self._bind()
+        binding.gradients()
+        binding.set_inputs(inputs)
+        binding.run(self._global_step + 1)
+        self._global_step += 1
+        return loss
+
+    @property
+    def global_step(self) -> int:
+        """Steps completed by this optimizer."""
+        return self._global_step
+
+    def _bind(self) -> Binding:
+        """Ties parameters and state, as they are now, to the kernels."""
+        for index, group in enumerate(self.param_groups):
+            self._check_flags(group, torch_groups.where(index))
+        made = plan(self.RULE, self.param_groups, self._options)
+        self._binding = Binding(made, self.param_groups, self._options, cast(dict[Tensor, Slots], self.state))
+        return self._binding
+
+    # --- groups
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters, at any time. A group that cannot be served raises, and is not added."""
+        if not isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        own = (*FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
+        torch_checks.unknown_keys(self.RULE, param_group, own)
+        super().add_param_group(param_group)
+        try:
+            self._adopt_group(self.param_groups[-1])
+            if self._made:
+                self._spread(self.param_groups[-1])
+                self._bind()
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    def _adopt_group(self, group: Group) -> None:
+        params = cast(Sequence[Tensor], group["params"])
+        if len(set(map(id, params))) != len(params):
+            raise GradientError("a parameter group has the same parameter twice; one step would update it twice")
+        index = len(self.param_groups) - 1
+        self._check_flags(group, torch_groups.where(index))
+        for key, value in group.items():
+            if isinstance(value, Tensor) and any(other.get(key) is value for other in self.param_groups[:-1]):
+                group[key] = (
+                    value.clone()
+                )  # a scheduler that writes one group's value in place must not change another's
+        torch_groups.hypers_of(self.RULE, group, index)
+
+    def _per_parameter_arguments(self) -> list[str]:
+        return [hyper.per_parameter for hyper in self.RULE.hypers if hyper.per_parameter]
+
+    def _spread_over_all(self) -> None:
+        """Cuts arguments given for all parameters into the groups, once all groups are there."""
+        options, groups = self._options, self.param_groups
+        if self.RULE.layers:
+            for group, part in zip(groups, torch_groups.split(options.players, groups, PLAYERS), strict=True):
+                self._set_players(group, part)
+            if options.players is None and not any(group.get(NAMES) for group in groups):
+                torch_groups.warn_unnamed(self.RULE, [player for group in groups for player in group[PLAYERS]])
+            torch_groups.check_matched(options.players, set(), groups, PLAYERS)
+        for argument in self._per_parameter_arguments():
+            given = options.per_parameter.get(argument)
+            for group, part in zip(groups, torch_groups.split(given, groups, argument), strict=True):
+                self._set_values(group, argument, part)
+            torch_groups.check_matched(given, set(), groups, argument)
+        if self.RULE.depth:
+            self._set_depths()
+            torch_groups.check_matched(options.depths, set(), groups, DEPTHS)
+
+    def _spread(self, group: Group) -> None:
+        """The same for one group added later: maps and words hold for it, lists do not reach it."""
+        options = self._options
+        if self.RULE.layers:
+            self._set_players(group, options.players if isinstance(options.players, str | Mapping) else None)
+        for argument in self._per_parameter_arguments():
+            given = options.per_parameter.get(argument)
+            self._set_values(group, argument, given if isinstance(given, Mapping) else None)
+        if self.RULE.depth:
+            self._set_depths(group)
+
+    def _set_players(self, group: Group, given: object) -> None:
+        index = next(i for i, other in enumerate(self.param_groups) if other is group)
+        given = group.get(PLAYERS, given)
+        group[PLAYERS] = torch_groups.name_players(given, group, index)[0]
+
+    def _set_values(self, group: Group, argument: str, given: object) -> None:
+        given = group.get(argument, given)
+        if given is not None:
+            group[argument] = torch_groups.spread(given, group, argument)
+
+    def _set_depths(self, only: Group | None = None) -> None:
+        groups, given = self.param_groups, self._options.depths
+        derived = torch_groups.derive_depths(groups)
+        parts = torch_groups.split(given, groups, DEPTHS) if only is None else [given] * len(groups)
+        chosen: list[list[object]] = []
+        for group, part, fallback in zip(groups, parts, derived, strict=True):
+            own = group.get(DEPTHS, part if only is None or isinstance(part, Mapping) else None)
+            chosen.append(torch_groups.spread(own, group, DEPTHS) or [None] * len(fallback))
+        relative = iter(torch_groups.relative_depths([value for values in chosen for value in values]))
+        for group, fallback in zip(groups, derived, strict=True):
+            taken = [next(relative) for _ in fallback]
+            if only is None or group is only:
+                group[DEPTHS] = [f if value is None else value for value, f in zip(taken, fallback, strict=True)]
+
+    def _check_flags(self, group: Group, where: str) -> None:
+        name = self.RULE.class_name
+        if group.get("differentiable"):
+            raise UsageError(
+                f"{name} updates in place, outside autograd: differentiable=True ({where}) cannot be served; use "
+                "torch.func with the rule written in torch operations"
+            )
+        if group.get("capturable") and any(param.device.type == "cpu" for param in group["params"]):
+            raise UsageError(f"capturable=True ({where}) is for CUDA graphs; parameters on the CPU are never captured")
+        if not isinstance(group.get(MAXIMIZE, False), bool):
+            raise HyperError(f"maximize of {where} must be True or False, got {group[MAXIMIZE]!r}")
+
+    # --- saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups, as torch gives them; each group also says which rule and which step it was saved from."""
+        saved = super().state_dict()
+        describe_groups(saved, self.RULE, self._options, self._global_step)
+        return saved
+
+    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUntypedFunctionDecorator]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a saved state, each slot in its own dtype, sharing no memory with it.
+
+        StateError, with nothing changed, if it is of another rule or model, incomplete, or of other shapes.
+        """
+        if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StateError(f"a state dict is a dict, not a {type(state_dict).__name__}")
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            replaced = hook(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
+        saved = read_saved(state_dict, self.RULE, self.param_groups, self._options)
+        self._check_graph(saved)
+        made = plan(self.RULE, saved.groups, self._options)
+        saved.check(made)
+        slots = schemas(made)
+        state: defaultdict[Tensor, Any] = defaultdict(dict)
+        for member, wanted, own in zip(made.members, slots, saved.states, strict=True):
+            state[member.param] = adopt(own or {}, member.param, wanted)
+        self.__dict__.update(state=state, param_groups=saved.groups)
+        self._global_step = saved.global_step
+        self._binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+    def _check_graph(self, saved: Saved) -> None:
+        for live, loaded in zip(self.param_groups, saved.groups, strict=True):
+            if self.RULE.layers and loaded.get(PLAYERS, live[PLAYERS]) != live[PLAYERS]:
+                raise StateError(
+                    f"the state dict was saved with the players {loaded[PLAYERS]}, this optimizer has {live[PLAYERS]}; "
+                    "construct it with the same names or players="
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_options": self._options, "_global_step": self._global_step}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._binding = None
+        self._made = True
+        super().__setstate__(state)
+
+    # --- looking inside
+
+    def describe(self) -> torch_report.Description:
+        """Per parameter: rule, group, layer, neighbours, variant, backend and the kernel file. Prints as a table."""
+        return torch_report.describe(self.RULE, self._current())
+
+    def source(self) -> str:
+        """Text of the kernels in use."""
+        return torch_report.source(self._current())
+
+    def _current(self) -> Binding:
+        binding = self._binding
+        return self._bind() if binding is None or binding.stale(self.param_groups, self.state) else binding
+
+
+__all__ = ["Optimizer", "Params"]

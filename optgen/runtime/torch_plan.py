@@ -1,0 +1,177 @@
+"""Everything an optimizer needs for its groups, worked out and checked before anything of it is put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from optgen.errors import HyperError
+from optgen.runtime import modules, torch_checks
+from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
+from optgen.runtime.tables import Module, TensorInfo
+from optgen.runtime.torch_groups import (
+    DEPTHS,
+    PLAYERS,
+    Group,
+    Options,
+    check_shared,
+    edge_list,
+    hypers_of,
+    label,
+    name_players,
+    settle,
+    unique_roles,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One parameter, and what its kernels are told about it. `own` names the hypers it has for itself."""
+
+    param: Tensor
+    name: str
+    group: int
+    player: str
+    role: str
+    hypers: Mapping[str, HyperValue]
+    meta: Meta
+    own: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Part:
+    """The parameters served by one set of tables: those with the same settled choices.
+
+    `modules` has one entry per dtype, `module_of` one per member.
+    """
+
+    settled: Settled
+    members: tuple[int, ...]
+    modules: tuple[Module, ...]
+    module_of: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What serves which parameter. `players` are the layers in order, `edges` between their numbers."""
+
+    rule: RuleInfo
+    backend: str
+    members: tuple[Member, ...]
+    parts: tuple[Part, ...]
+    players: tuple[str, ...]
+    edges: tuple[tuple[int, int, float], ...] | None
+    values: tuple[Mapping[str, HyperValue], ...]
+
+    def module_of(self, index: int) -> tuple[Part, Module]:
+        """The part and the module that serve a parameter."""
+        for part in self.parts:
+            if index in part.members:
+                return part, part.modules[part.module_of[part.members.index(index)]]
+        raise IndexError(f"no parameter {index}")
+
+    def infos(self, part: Part) -> list[TensorInfo]:
+        """What the tables of a part are told about their tensors."""
+        number = {player: i for i, player in enumerate(self.players)}
+        return [
+            TensorInfo(
+                shape=tuple(member.param.shape),
+                player=number[member.player],
+                role=member.role,
+                depth=member.meta.depth,
+                dtype=torch_checks.DTYPES[member.param.dtype],
+            )
+            for member in (self.members[i] for i in part.members)
+        ]
+
+
+def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
+    """Checks parameters and hyper-parameters, and finds (or builds) the kernels. Changes nothing; raises instead."""
+    members, values = _members(rule, groups)
+    params = [member.param for member in members]
+    torch_checks.check_parameters(params, [member.name for member in members])
+    backend = modules.choose_backend(options.backend, params[0].device.type if params else "cpu")
+    players = tuple(dict.fromkeys(member.player for member in members))
+    edges = edge_list(options.edges, players) if rule.graph else None
+    parts = _parts(rule, groups, members, backend, options.coupling)
+    if len(parts) > 1 and (rule.layers or any(_model_wide(part) for part in parts)):
+        raise HyperError(
+            f"{rule.class_name} couples its parameters, so these must be the same in all groups: "
+            + ", ".join(sorted(k for k in parts[0].settled if len({part.settled[k] for part in parts}) > 1))
+        )
+    return Plan(rule, backend, members, parts, players, None if edges is None else tuple(edges), values)
+
+
+def _members(
+    rule: RuleInfo, groups: Sequence[Group]
+) -> tuple[tuple[Member, ...], tuple[Mapping[str, HyperValue], ...]]:
+    values = tuple(hypers_of(rule, group, index) for index, group in enumerate(groups))
+    check_shared(rule, values)
+    members: list[Member] = []
+    for index, (group, hypers) in enumerate(zip(groups, values, strict=True)):
+        players, roles = name_players(group.get(PLAYERS), group, index)
+        depths = group.get(DEPTHS) or [0.5] * len(players)
+        for position, param in enumerate(group["params"]):
+            meta = meta_of(tuple(param.shape), rule.matrix, depths[position], roles[position])
+            own = _own_values(rule, group, index, position)
+            values_here = {**hypers, **own} if own else hypers
+            name = label(group, index, position)
+            player, role = players[position], roles[position]
+            members.append(Member(param, name, index, player, role, values_here, meta, frozenset(own)))
+    roles = unique_roles([member.player for member in members], [member.role for member in members])
+    return tuple(replace(member, role=role) for member, role in zip(members, roles, strict=True)), values
+
+
+def _own_values(rule: RuleInfo, group: Group, index: int, position: int) -> Mapping[str, HyperValue]:
+    """Values that a parameter has for itself."""
+    own: dict[str, HyperValue] = {}
+    for hyper in rule.hypers:
+        entries = group.get(hyper.per_parameter) if hyper.per_parameter else None
+        if entries is not None and entries[position] is not None:
+            where = f"parameter {label(group, index, position)} ({hyper.per_parameter})"
+            own[hyper.name] = torch_checks.accept(hyper, entries[position], where)
+    return own
+
+
+def _parts(
+    rule: RuleInfo, groups: Sequence[Group], members: Sequence[Member], backend: str, coupling: str
+) -> tuple[Part, ...]:
+    found: dict[tuple[tuple[str, object], ...], tuple[Settled, list[int]]] = {}
+    known: dict[int, Settled] = {}
+    for i, member in enumerate(members):
+        if id(member.hypers) not in known:
+            known[id(member.hypers)] = settle(
+                rule, member.hypers, groups[member.group].get("maximize", False), member.group, coupling
+            )
+        settled = known[id(member.hypers)]
+        key = tuple(sorted(settled.items())), groups[member.group].get("maximize", False)
+        found.setdefault(key, (settled, []))[1].append(i)
+    return tuple(_part(rule, settled, indices, members, backend) for settled, indices in found.values())
+
+
+def _part(rule: RuleInfo, settled: Settled, indices: Sequence[int], members: Sequence[Member], backend: str) -> Part:
+    dtypes: dict[str, Module] = {}
+    for i in indices:
+        dtype = torch_checks.DTYPES[members[i].param.dtype]
+        if dtype not in dtypes:
+            dtypes[dtype] = modules.find(rule, settled, dtype, backend, members[i].hypers)
+    order = list(dtypes)
+    module_of = tuple(order.index(torch_checks.DTYPES[members[i].param.dtype]) for i in indices)
+    return Part(settled, tuple(indices), tuple(dtypes.values()), module_of)
+
+
+def _model_wide(part: Part) -> bool:
+    """Whether any sweep of a part reduces over more than a tensor."""
+    return any(extent in ("layer", "model") for module in part.modules for extent in module.manifest["barriers"])
+
+
+def hyper_row(names: Sequence[str], hypers: Hypers) -> list[float]:
+    """Values in the order of a kernel's hyper columns; entries of a list are called `name[0]`."""
+    row: list[float] = []
+    for name in names:
+        base, _, entry = name.partition("[")
+        value = hypers[base]
+        row.append(float(value[int(entry[:-1])] if entry else value))
+    return row

@@ -1,0 +1,128 @@
+"""The form of a state dict: torch's, where each group also names the rule it belongs to.
+
+Everything lies in the groups, because tools that carry optimizer state between models keep groups and drop the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, cast
+
+from optgen.errors import StateError
+from optgen.runtime.rule_info import RuleInfo
+from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Group, Options
+from optgen.runtime.torch_plan import Plan
+from optgen.runtime.torch_state import check_saved
+
+#: Version of this form.
+SCHEMA = 1
+OPTGEN = "optgen"
+GLOBAL_STEP = "global_step"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state dict in the order of the live groups: groups ready to be used, state per parameter, steps completed."""
+
+    groups: list[Group]
+    states: list[Mapping[str, Any] | None]
+    global_step: int
+
+    def check(self, plan: Plan) -> None:
+        """Refuses state that does not fit."""
+        check_saved(self.states, plan)
+
+
+def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, global_step: int) -> None:
+    """Adds to every group of a fresh state dict which rule it is of; separates its dicts from the live ones."""
+    saved["state"] = {key: dict(value) if isinstance(value, dict) else value for key, value in saved["state"].items()}
+    for group in saved["param_groups"]:
+        about: dict[str, Any] = {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest}
+        if rule.graph:
+            about |= _graph(options)
+        group[OPTGEN] = about
+        group[GLOBAL_STEP] = global_step
+        for key in (PLAYERS, DEPTHS, NAMES):
+            if key in group:
+                group[key] = list(group[key])
+
+
+def _graph(options: Options) -> dict[str, Any]:
+    edges = None if options.edges is None else [list(edge) for edge in options.edges]
+    return {"edges": edges, "laplacian": options.laplacian, "coupling": options.coupling}
+
+
+def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Group], options: Options) -> Saved:
+    """Judges the form of a state dict against the live groups. StateError says what does not fit."""
+    for key in ("state", "param_groups"):
+        if key not in state_dict:
+            raise StateError(f'the state dict has no "{key}": it is truncated or not an optimizer\'s')
+    states, groups = state_dict["state"], state_dict["param_groups"]
+    if not isinstance(states, Mapping) or not isinstance(groups, list | tuple):
+        raise StateError('"state" must be a dict and "param_groups" a list: this is not an optimizer\'s state dict')
+    groups = cast(Sequence[object], groups)
+    if len(groups) != len(live):
+        raise StateError(f"the state dict has {len(groups)} parameter groups, this optimizer has {len(live)}")
+    merged: list[Group] = []
+    found: list[Mapping[str, Any] | None] = []
+    steps: set[int] = set()
+    for index, (group, own) in enumerate(zip(groups, live, strict=True)):
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), list | tuple):
+            raise StateError(f"parameter group {index} of the state dict is no group: it has no list of params")
+        group = cast(Mapping[str, Any], group)
+        steps.add(_about(group, rule, index, options))
+        keys = cast(Sequence[object], group["params"])
+        if len(keys) != len(own["params"]):
+            raise StateError(
+                f"parameter group {index} of the state dict has {len(keys)} parameters, this optimizer's has "
+                f"{len(own['params'])}"
+            )
+        merged.append(_merged(group, own, index))
+        found += [_slots(cast(Mapping[object, Any], states), key) for key in keys]
+    if len(steps) > 1:
+        raise StateError(f"the groups of the state dict are of different steps: {sorted(steps)}")
+    return Saved(merged, found, steps.pop())
+
+
+def _about(group: Mapping[str, Any], rule: RuleInfo, index: int, options: Options) -> int:
+    """Global step of a saved group, once its rule and form are found to be right."""
+    about: object = group.get(OPTGEN)
+    if not isinstance(about, Mapping):
+        raise StateError(
+            f"parameter group {index} of the state dict does not say which rule it is of: it was not saved by "
+            f"{rule.class_name}"
+        )
+    about = cast(Mapping[str, object], about)
+    if about.get("rule") != rule.name:
+        raise StateError(f"the state dict is of the rule {about.get('rule')!r}, this optimizer's is {rule.name!r}")
+    if about.get("schema") != SCHEMA:
+        raise StateError(f"the state dict has form {about.get('schema')!r}; this version reads form {SCHEMA}")
+    for key, own in _graph(options).items() if rule.graph else ():
+        if about.get(key) != own:
+            raise StateError(
+                f"the state dict was saved with {key}={about.get(key)!r}, this optimizer has {own!r}; construct it "
+                f"with the same {key}"
+            )
+    step = group.get(GLOBAL_STEP)
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+        raise StateError(f"{GLOBAL_STEP} of parameter group {index} in the state dict is {step!r}; it must be a count")
+    return step
+
+
+def _merged(group: Mapping[str, Any], own: Group, index: int) -> Group:
+    """The saved group with the live parameters; what it lacks (an argument added since) stays as it is here."""
+    result: Group = deepcopy({k: v for k, v in group.items() if k not in ("params", OPTGEN, GLOBAL_STEP)})
+    for key, value in own.items():
+        result.setdefault(key, value)
+    result["params"] = own["params"]
+    for key in (PLAYERS, DEPTHS, NAMES):
+        if key in result and len(result[key]) != len(own["params"]):
+            raise StateError(f"{key} of parameter group {index} in the state dict has {len(result[key])} entries")
+    return result
+
+
+def _slots(states: Mapping[object, Any], key: object) -> Mapping[str, Any] | None:
+    value = states.get(key)
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else None
