@@ -18,10 +18,12 @@ from torch import Tensor
 
 from optgen.errors import GradientError, UsageError
 from optgen.runtime import torch_checks
+from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.tables import Tables
 from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
+from optgen.runtime.torch_reference import ReferenceTables
 from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
 
 PARAM, GRADIENT = 0, 1
@@ -69,14 +71,7 @@ class Bound:
         self.part = part
         self.indices = np.array(part.members, dtype=np.int64)
         self.whole = len(part.members) == len(plan.members)
-        self.tables = Tables(
-            part.modules,
-            plan.infos(part),
-            part.module_of,
-            edges=plan.edges,
-            laplacian=options.laplacian,
-            coupling=options.coupling,
-        )
+        self.tables = _tables(plan, part, options)
         self.hypers: list[str] = list(part.modules[0].manifest["hypers"])
         self.inputs: list[str] = list(part.modules[0].manifest["inputs"])
         slots = part.modules[0].manifest["slots"]
@@ -121,6 +116,19 @@ class Bound:
                     strides, shape = strides[1:], shape[1:]
                 self.tables.address[row, column] = place
                 self.tables.set_layout(row, column, _strides(strides, shape))
+
+
+def _tables(plan: Plan, part: Part, options: Options) -> Tables | ReferenceTables:
+    if plan.backend == REFERENCE:
+        return ReferenceTables(plan, part, options.laplacian, options.coupling)
+    return Tables(
+        part.modules,
+        plan.infos(part),
+        part.module_of,
+        edges=plan.edges,
+        laplacian=options.laplacian,
+        coupling=options.coupling,
+    )
 
 
 def _strides(strides: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...] | None:

@@ -231,8 +231,8 @@ def derive_depths(groups: Sequence[Group]) -> list[list[float]]:
 def relative_depths(given: Sequence[object]) -> list[float | None]:
     """Depths between 0 (input) and 1 (output): whole numbers count layers from 0, others are relative already."""
     for value in given:
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (numeric and 0 <= value < float("inf")):
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+        if value is not None and not fits:
             raise UsageError(f"depths must be numbers of at least 0, got {value!r}")
     numbers = [value for value in given if isinstance(value, int | float)]
     if all(isinstance(value, int) for value in numbers):

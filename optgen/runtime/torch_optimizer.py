@@ -71,7 +71,8 @@ class Optimizer(torch.optim.Optimizer):
         presets = cls.RULE.presets
         if name not in presets:
             raise UsageError(f'{cls.RULE.class_name} has no preset "{name}"; there are: {", ".join(presets) or "none"}')
-        return cls(params, **{**deepcopy(dict(presets[name])), **arguments})
+        chosen: dict[str, Any] = {**deepcopy(dict(presets[name])), **arguments}
+        return cls(params, **chosen)
 
     # --- stepping
 
@@ -219,7 +220,6 @@ class Optimizer(torch.optim.Optimizer):
         describe_groups(saved, self.RULE, self._options, self._global_step)
         return saved
 
-    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUntypedFunctionDecorator]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a saved state, each slot in its own dtype, sharing no memory with it.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from optgen.errors import HyperError
-from optgen.runtime import modules, torch_checks
+from optgen.runtime import modules, torch_checks, torch_reference
 from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
 from optgen.runtime.tables import Module, TensorInfo
 from optgen.runtime.torch_groups import (
@@ -146,7 +146,7 @@ def _parts(
                 rule, member.hypers, groups[member.group].get("maximize", False), member.group, coupling
             )
         settled = known[id(member.hypers)]
-        key = tuple(sorted(settled.items())), groups[member.group].get("maximize", False)
+        key = tuple(sorted(settled.items()))
         found.setdefault(key, (settled, []))[1].append(i)
     return tuple(_part(rule, settled, indices, members, backend) for settled, indices in found.values())
 
@@ -156,7 +156,10 @@ def _part(rule: RuleInfo, settled: Settled, indices: Sequence[int], members: Seq
     for i in indices:
         dtype = torch_checks.DTYPES[members[i].param.dtype]
         if dtype not in dtypes:
-            dtypes[dtype] = modules.find(rule, settled, dtype, backend, members[i].hypers)
+            if backend == modules.REFERENCE:
+                dtypes[dtype] = torch_reference.module(rule, settled, dtype)
+            else:
+                dtypes[dtype] = modules.find(rule, settled, dtype, backend, members[i].hypers)
     order = list(dtypes)
     module_of = tuple(order.index(torch_checks.DTYPES[members[i].param.dtype]) for i in indices)
     return Part(settled, tuple(indices), tuple(dtypes.values()), module_of)

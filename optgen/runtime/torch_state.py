@@ -90,7 +90,7 @@ def _schema(plan: Plan, member: Member, slots: Sequence[Mapping[str, Any]]) -> S
         info = rule.state(name)
         shape = shapes.get(slot["extent"], ())
         shape = (len(info.starts), *shape) if info.vector else shape
-        starts = tuple(start(member.hypers, meta) for start in info.starts)
+        starts: tuple[StartValue, ...] = tuple(start(member.hypers, meta) for start in info.starts)
         found[name] = Slot(info, slot["extent"], torch_checks.TORCH_DTYPES[slot["dtype"]], shape, starts)
     return found
 

@@ -1,0 +1,204 @@
+"""The reference backend: a step in float64 by the interpreter that is a rule's meaning, on the same tables as kernels.
+
+Slow, for checking and for teaching: it copies every tensor to float64 and rounds once when it writes back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optgen.errors import BackendError
+from optgen.runtime import abi
+from optgen.runtime.rule_info import MAXIMIZE, Hypers, HyperValue, RuleInfo, Settled, meta_of
+from optgen.runtime.tables import Manifest, Module, TensorInfo
+
+if TYPE_CHECKING:
+    from optgen.runtime.torch_plan import Part, Plan
+
+Array = NDArray[np.float64]
+
+_ELEMENT = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_int64}
+
+
+@dataclass
+class ReferenceTensor:
+    """One parameter as the interpreter sees it. A step replaces `values` (the parameter and its state, by slot name,
+    in float64) and advances `t`; `gradient` is None where there is none."""
+
+    info: TensorInfo
+    hypers: Mapping[str, HyperValue]
+    values: dict[str, Array]
+    gradient: Array | None
+    t: int
+
+
+class Interpreter(Protocol):
+    """What `optgen.verify.reference` offers this backend."""
+
+    def torch_step(
+        self,
+        origin: str,
+        tensors: Sequence[ReferenceTensor],
+        *,
+        step: int,
+        inputs: Mapping[str, float],
+        maximize: bool,
+        edges: Sequence[tuple[int, int, float]] | None,
+        laplacian: str,
+        coupling: str,
+    ) -> None:
+        """One step of the rule found at `origin`, in place; `step` counts from 1."""
+        ...
+
+
+def interpreter(rule: RuleInfo) -> Interpreter:
+    """The interpreter; a BackendError says why there is none."""
+    if not rule.origin:
+        raise BackendError(
+            f'backend "reference" interprets the text of {rule.name}, which this class was built without; '
+            f"compile it with optgen.compile, or use another backend"
+        )
+    try:
+        return cast(Interpreter, importlib.import_module("optgen.verify.reference"))
+    except ImportError as error:
+        raise BackendError(
+            f'backend "reference" needs the compiler, which is not complete here ({error}); backend "numba" would serve'
+        ) from error
+
+
+def module(rule: RuleInfo, settled: Settled, dtype: str) -> Module:
+    """What stands in for a kernel module: the slots that every tensor may have, and no kernels."""
+    interpreter(rule)
+    slots: list[dict[str, str]] = [
+        {"name": "param", "extent": "elem", "dtype": dtype, "role": "param"},
+        {"name": "g", "extent": "elem", "dtype": dtype, "role": "gradient"},
+    ]
+    example = meta_of((1, 1), rule.matrix, 0.5, "")
+    for state in rule.states:
+        whole = all(isinstance(start(rule.defaults(), example), int) for start in state.starts)
+        own = state.dtype or ("int64" if whole else dtype)
+        slots += [{"name": name, "extent": state.extent, "dtype": own, "role": "state"} for name in state.slots()]
+    slots.append({"name": "step", "extent": "tensor", "dtype": "float32", "role": "counter"})
+    manifest = {
+        "abi": abi.VERSION,
+        "rule": rule.name,
+        "class": rule.class_name,
+        "digest": rule.digest,
+        "backend": "reference",
+        "settled": settled,
+        "slots": slots,
+        "barriers": ["model"] if rule.layers else [],
+        "hypers": [hyper.name for hyper in rule.hypers if hyper.kind not in ("choice", "list")],
+        "inputs": [given.name for given in rule.inputs],
+    }
+    return Module(cast(Manifest, manifest), {}, "optgen.verify.reference", "", None)
+
+
+class ReferenceTables:
+    """Stands in for the kernels' tables."""
+
+    coupled = True
+
+    def __init__(self, plan: Plan, part: Part, laplacian: str, coupling: str) -> None:
+        self._plan, self._part = plan, part
+        self._infos = plan.infos(part)
+        self._laplacian, self._coupling = laplacian, coupling
+        self._interpreter = interpreter(plan.rule)
+        manifest = part.modules[0].manifest
+        self._hypers = list(manifest["hypers"])
+        self._slots = [[dict(slot) for slot in part.modules[i].manifest["slots"]] for i in part.module_of]
+        self._names = list(manifest["inputs"])
+        count = len(part.members)
+        self.hyper: Array = np.zeros((count, len(self._hypers)))
+        self.address: NDArray[np.int64] = np.zeros((count, len(manifest["slots"])), dtype=np.int64)
+        self.inputs: Array = np.zeros(len(self._names))
+        self._layout: dict[tuple[int, int], tuple[int, ...] | None] = {}
+        self._active: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
+
+    def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
+        """Element strides of a slot's tensor; None where it is contiguous."""
+        self._layout[tensor, slot] = strides
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        """Which tensors have a gradient."""
+        self._active = active.copy()
+
+    def calls(self) -> int:
+        """Calls into compiled code: none."""
+        return 0
+
+    def variant_names(self) -> list[str]:
+        """The interpreter has no variants."""
+        return ["reference"] * len(self._infos)
+
+    def run(self, step: int, *, threads: int, order_seed: int | None = None) -> None:
+        """One step."""
+        del threads, order_seed
+        tensors = [self._tensor(i) for i in range(len(self._infos))]
+        self._interpreter.torch_step(
+            self._plan.rule.origin if self._plan.rule.origin != "shipped" else self._plan.rule.name,
+            tensors,
+            step=step,
+            inputs=dict(zip(self._names, map(float, self.inputs), strict=True)),
+            maximize=bool(self._part.settled[MAXIMIZE]),
+            edges=self._plan.edges,
+            laplacian=self._laplacian,
+            coupling=self._coupling,
+        )
+        for i, tensor in enumerate(tensors):
+            for j, slot in enumerate(self._slots[i]):
+                if slot["role"] == "counter":
+                    self._view(i, j)[...] = tensor.t
+                elif slot["role"] != "gradient" and self.address[i, j]:
+                    self._view(i, j)[...] = tensor.values[slot["name"]]
+
+    def _tensor(self, i: int) -> ReferenceTensor:
+        values = {
+            slot["name"]: self._view(i, j).astype(np.float64)
+            for j, slot in enumerate(self._slots[i])
+            if slot["role"] in ("param", "state") and (self.address[i, j] or 0 in self._shape(i, slot))
+        }
+        gradient = self._view(i, 1).astype(np.float64) if self._active[i] else None
+        counter = next(j for j, slot in enumerate(self._slots[i]) if slot["role"] == "counter")
+        return ReferenceTensor(self._infos[i], self._hypers_of(i), values, gradient, int(self._view(i, counter)[()]))
+
+    def _hypers_of(self, i: int) -> Hypers:
+        """The live numbers, and the choices, which are settled."""
+        live: dict[str, HyperValue] = dict(self._plan.members[self._part.members[i]].hypers)
+        for name, number in zip(self._hypers, self.hyper[i], strict=True):
+            kind = self._plan.rule.hyper(name).kind
+            live[name] = bool(number) if kind == "bool" else int(number) if kind == "int" else float(number)
+        return live
+
+    def _shape(self, i: int, slot: Mapping[str, str]) -> tuple[int, ...]:
+        info = self._infos[i]
+        meta = meta_of(info.shape, self._plan.rule.matrix, info.depth, info.role)
+        shapes = {
+            "elem": info.shape,
+            "row": (meta.matrices, meta.rows),
+            "col": (meta.matrices, meta.cols),
+            "matrix": (meta.matrices,),
+        }
+        return shapes.get(slot["extent"], ())
+
+    def _view(self, i: int, j: int) -> NDArray[np.float64]:
+        """A slot's memory as an array."""
+        slot = self._slots[i][j]
+        shape = self._shape(i, slot)
+        strides = self._layout.get((i, j))
+        element = _ELEMENT[slot["dtype"]]
+        if 0 in shape:
+            return np.zeros(shape)
+        if strides is None:
+            strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+        reach = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 1
+        flat = np.ctypeslib.as_array((element * reach).from_address(int(self.address[i, j])))
+        steps = [stride * ctypes.sizeof(element) for stride in strides]
+        return np.lib.stride_tricks.as_strided(flat, shape, steps)
