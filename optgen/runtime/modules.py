@@ -173,7 +173,7 @@ def _digest(settled: Settled) -> str:
 def _key(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
     package = LAUNCHED[backend][1]
     parts = [rule.digest, _digest(settled), dtype, backend, abi.VERSION, _version("optgen"), _version(package)]
-    parts += [_compiler_digest(), sys.implementation.cache_tag]
+    parts += [_compiler_digest(), _backend_digest(backend), sys.implementation.cache_tag]
     return f"{rule.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}"
 
 
@@ -188,7 +188,20 @@ def _version(package: str) -> str:
 @cache
 def _compiler_digest() -> str:
     """Sizes and times of the compiler's own files: an edited checkout does not find what it made before the edit."""
-    folder = Path(__file__).resolve().parents[1]
+    return _files_digest(Path(__file__).resolve().parents[1])
+
+
+@cache
+def _backend_digest(backend: str) -> str:
+    """The same of the package that emits a backend's kernels, found without importing it."""
+    for entry in metadata.entry_points(group="optgen.backends", name=backend):
+        found = importlib.util.find_spec(entry.module.partition(".")[0])
+        if found is not None and found.origin:
+            return _files_digest(Path(found.origin).parent)
+    return ""
+
+
+def _files_digest(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
     seen = [(str(p.relative_to(folder)), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
