@@ -83,7 +83,8 @@ def module(rule: RuleInfo, settled: Settled, dtype: str) -> Module:
     example = meta_of((1, 1), rule.matrix, 0.5, "")
     for state in rule.states:
         whole = all(isinstance(start(rule.defaults(), example), int) for start in state.starts)
-        own = state.dtype or ("int64" if whole else dtype)
+        wide = "float64" if state.extent in ("tensor", "layer", "model") else dtype
+        own = state.dtype or ("int64" if whole else wide)
         slots += [{"name": name, "extent": state.extent, "dtype": own, "role": "state"} for name in state.slots()]
     slots.append({"name": "step", "extent": "tensor", "dtype": "float32", "role": "counter"})
     manifest = {
