@@ -1,0 +1,734 @@
+"""Kernels of the rule nested in float64, generated from nested.yaml.
+
+spec df2a99fbf6b457eb0709ae93b61b48d15f341f80dc4e96fe685203b1231ebfc2
+made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
+"""
+
+import numpy as np
+
+from optgen.runtime.cpu import (
+    ABSENT,
+    ACTIVE,
+    ADDRESS,
+    HYPER,
+    MEMBERS,
+    MEMBER_COUNT,
+    META,
+    MODE,
+    MODEL_VALUE,
+    STEP,
+    TENSORS,
+    TENSOR_TOTAL,
+    TENSOR_VALUE,
+    VARIANT,
+    add_reassoc,
+    f4,
+    f4_stream,
+    f8,
+    f8_stream,
+    f8_table,
+    i8,
+    i8_stream,
+    i8_table,
+    load_f4,
+    load_i8,
+    maximum,
+    minimum,
+    segment,
+    select,
+    stage,
+    store_f4,
+    store_i8,
+)
+
+MANIFEST = {'abi': 1,
+ 'rule': 'nested',
+ 'class': 'Nested',
+ 'digest': 'df2a99fbf6b457eb0709ae93b61b48d15f341f80dc4e96fe685203b1231ebfc2',
+ 'backend': 'numba',
+ 'settled': {'accumulate_gradients': True,
+             'amsgrad': False,
+             'attention_score': 'dot',
+             'compat': 'ours',
+             'compression_rank > 0': False,
+             'maximize': False,
+             'memory_blend_mode': 'attention',
+             'schedule_curve': 'cosine'},
+ 'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},
+ 'hypers': ['lr',
+            'beta1',
+            'beta2',
+            'eps',
+            'short_term_decay',
+            'medium_term_decay',
+            'long_term_decay',
+            'short_term_weight',
+            'medium_term_weight',
+            'long_term_weight',
+            'compression_rank',
+            'interval',
+            'max_interval',
+            'reverse_depth_order',
+            'warmup_steps',
+            'accumulate_gradients',
+            'amsgrad',
+            'weight_decay',
+            'steps_per_epoch',
+            'lr_warmup_fraction',
+            'lr_hold_fraction',
+            'lr_decay_fraction',
+            'lr_min_fraction',
+            'lr_warmup_start_fraction'],
+ 'inputs': [],
+ 'slots': [{'name': 'param', 'extent': 'elem', 'dtype': 'float64', 'role': 'param'},
+           {'name': 'g', 'extent': 'elem', 'dtype': 'float64', 'role': 'gradient'},
+           {'name': 's', 'extent': 'elem', 'dtype': 'float32', 'role': 'state'},
+           {'name': 'm', 'extent': 'elem', 'dtype': 'float32', 'role': 'state'},
+           {'name': 'l', 'extent': 'elem', 'dtype': 'float32', 'role': 'state'},
+           {'name': 'v', 'extent': 'elem', 'dtype': 'float64', 'role': 'state'},
+           {'name': 'acc', 'extent': 'elem', 'dtype': 'float64', 'role': 'state'},
+           {'name': 'count', 'extent': 'tensor', 'dtype': 'int64', 'role': 'state'},
+           {'name': 'step', 'extent': 'tensor', 'dtype': 'float32', 'role': 'counter'}],
+ 'values': {'tensor': ['short_term_decay',
+                       'one_minus_short_term_decay',
+                       'medium_term_decay',
+                       'one_minus_medium_term_decay',
+                       'long_term_decay',
+                       'one_minus_long_term_decay',
+                       'count',
+                       'count_plus_constant',
+                       'exp_over_exp_plus_exp_plus_exp',
+                       'exp_over_exp_plus_exp_plus_exp_2',
+                       'exp_over_exp_plus_exp_plus_exp_3',
+                       'beta2',
+                       'one_minus_beta2',
+                       'inverse_one_minus_beta2_to_t',
+                       'eps',
+                       'weight_decay',
+                       'rate',
+                       'maximum',
+                       'hold_end',
+                       'maximum_2',
+                       'one_minus_lr_warmup_start_fraction',
+                       'warm_end',
+                       'one_minus_lr_min_fraction',
+                       'gt',
+                       'root_numel_plus_constant'],
+            'layer': [],
+            'model': ['step_minus_constant'],
+            'matrix': [],
+            'row': [],
+            'col': []},
+ 'totals': [{'name': 'sum_g_s', 'op': 'sum'}, {'name': 'sum_g_m', 'op': 'sum'}, {'name': 'sum_g_l', 'op': 'sum'}],
+ 'matrix': 'units',
+ 'tiled': False,
+ 'graph': False,
+ 'stencil': False,
+ 'sweeps': 2,
+ 'barriers': ['tensor', 'none'],
+ 'select': 'select_variant',
+ 'reach': 'reach_variant',
+ 'stages': [[['stage_0_tensor', 'tensor'], ['stage_0_model', 'model'], ['stage_0_tensor_3', 'tensor']],
+            [['stage_1_tensor', 'tensor']],
+            [['stage_2_tensor', 'tensor']]],
+ 'variants': [{'name': 'not_due',
+               'when': 'not due',
+               'slots': ['s', 'm', 'l', 'acc', 'count'],
+               'sweeps': [{'function': 'not_due_sweep_1',
+                           'streams': [['slot', 2, 'rw'],
+                                       ['slot', 1, 'r'],
+                                       ['slot', 3, 'rw'],
+                                       ['slot', 4, 'rw'],
+                                       ['slot', 6, 'rw']],
+                           'totals': []},
+                          None]},
+              {'name': 'due_k_gt_1',
+               'when': 'not (not due) and k > 1',
+               'slots': ['s', 'm', 'l', 'v', 'acc', 'count'],
+               'sweeps': [{'function': 'due_k_gt_1_sweep_1',
+                           'streams': [['slot', 2, 'r'],
+                                       ['slot', 1, 'r'],
+                                       ['slot', 3, 'r'],
+                                       ['slot', 4, 'r'],
+                                       ['slot', 6, 'r']],
+                           'totals': [0, 1, 2]},
+                          {'function': 'due_k_gt_1_sweep_2',
+                           'streams': [['slot', 2, 'rw'],
+                                       ['slot', 1, 'r'],
+                                       ['slot', 3, 'rw'],
+                                       ['slot', 4, 'rw'],
+                                       ['slot', 6, 'rw'],
+                                       ['slot', 5, 'rw'],
+                                       ['slot', 0, 'rw']],
+                           'totals': []}]},
+              {'name': 'due_not_k_gt_1',
+               'when': 'not (not due) and not (k > 1)',
+               'slots': ['s', 'm', 'l', 'v'],
+               'sweeps': [{'function': 'due_not_k_gt_1_sweep_1',
+                           'streams': [['slot', 2, 'r'], ['slot', 1, 'r'], ['slot', 3, 'r'], ['slot', 4, 'r']],
+                           'totals': [0, 1, 2]},
+                          {'function': 'due_not_k_gt_1_sweep_2',
+                           'streams': [['slot', 2, 'rw'],
+                                       ['slot', 1, 'r'],
+                                       ['slot', 3, 'rw'],
+                                       ['slot', 4, 'rw'],
+                                       ['slot', 5, 'rw'],
+                                       ['slot', 0, 'rw']],
+                           'totals': []}]}]}
+
+
+@segment
+def not_due_sweep_1(n, streams, scalars, totals):
+    s_at = f4_stream(streams[0], n)
+    g_at = f8_stream(streams[1], n)
+    m_at = f4_stream(streams[2], n)
+    l_at = f4_stream(streams[3], n)
+    acc_at = f8_stream(streams[4], n)
+    short_term_decay = f8(scalars[0])
+    one_minus_short_term_decay = f8(scalars[1])
+    medium_term_decay = f8(scalars[2])
+    one_minus_medium_term_decay = f8(scalars[3])
+    long_term_decay = f8(scalars[4])
+    one_minus_long_term_decay = f8(scalars[5])
+    for i in range(n):
+        s = s_at[i]
+        s_new = f8(s)
+        g = g_at[i]
+        # s = short_term_decay*s + (1 - short_term_decay)*h
+        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        m = m_at[i]
+        m_new = f8(m)
+        # m = medium_term_decay*m + (1 - medium_term_decay)*h
+        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        l = l_at[i]
+        l_new = f8(l)
+        # l = long_term_decay*l + (1 - long_term_decay)*h
+        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        acc = acc_at[i]
+        # acc = acc + g
+        acc_new = acc + g
+        acc_at[i] = acc_new
+        l_at[i] = f4(l_new_1)
+        m_at[i] = f4(m_new_1)
+        s_at[i] = f4(s_new_1)
+
+
+@segment
+def due_k_gt_1_sweep_1(n, streams, scalars, totals):
+    s_at = f4_stream(streams[0], n)
+    g_at = f8_stream(streams[1], n)
+    m_at = f4_stream(streams[2], n)
+    l_at = f4_stream(streams[3], n)
+    acc_at = f8_stream(streams[4], n)
+    short_term_decay = f8(scalars[0])
+    one_minus_short_term_decay = f8(scalars[1])
+    medium_term_decay = f8(scalars[2])
+    one_minus_medium_term_decay = f8(scalars[3])
+    long_term_decay = f8(scalars[4])
+    one_minus_long_term_decay = f8(scalars[5])
+    count_plus_constant = f8(scalars[7])
+    sum_g_s = f8(0)
+    sum_g_m = f8(0)
+    sum_g_l = f8(0)
+    for i in range(n):
+        s = s_at[i]
+        s_new = f8(s)
+        g = g_at[i]
+        # s = short_term_decay*s + (1 - short_term_decay)*h
+        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        m = m_at[i]
+        m_new = f8(m)
+        # m = medium_term_decay*m + (1 - medium_term_decay)*h
+        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        l = l_at[i]
+        l_new = f8(l)
+        # l = long_term_decay*l + (1 - long_term_decay)*h
+        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        acc = acc_at[i]
+        # g = (acc + g)/(count + 1)
+        g_new = (acc + g) / count_plus_constant
+        # score = [dot(g, s, over="tensor"), dot(g, m, over="tensor"), dot(g, l, over="tensor")]
+        sum_g_s = add_reassoc(sum_g_s, g_new * s_new_1)
+        sum_g_m = add_reassoc(sum_g_m, g_new * m_new_1)
+        sum_g_l = add_reassoc(sum_g_l, g_new * l_new_1)
+    totals[0] = totals[0] + f8(sum_g_s)
+    totals[1] = totals[1] + f8(sum_g_m)
+    totals[2] = totals[2] + f8(sum_g_l)
+
+
+@segment
+def due_k_gt_1_sweep_2(n, streams, scalars, totals):
+    s_at = f4_stream(streams[0], n)
+    g_at = f8_stream(streams[1], n)
+    m_at = f4_stream(streams[2], n)
+    l_at = f4_stream(streams[3], n)
+    acc_at = f8_stream(streams[4], n)
+    v_at = f8_stream(streams[5], n)
+    param_at = f8_stream(streams[6], n)
+    short_term_decay = f8(scalars[0])
+    one_minus_short_term_decay = f8(scalars[1])
+    medium_term_decay = f8(scalars[2])
+    one_minus_medium_term_decay = f8(scalars[3])
+    long_term_decay = f8(scalars[4])
+    one_minus_long_term_decay = f8(scalars[5])
+    count_plus_constant = f8(scalars[7])
+    exp_over_exp_plus_exp_plus_exp = f8(scalars[8])
+    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[9])
+    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[10])
+    beta2 = f8(scalars[11])
+    one_minus_beta2 = f8(scalars[12])
+    inverse_one_minus_beta2_to_t = f8(scalars[13])
+    eps = f8(scalars[14])
+    weight_decay = f8(scalars[15])
+    rate = f8(scalars[16])
+    for i in range(n):
+        s = s_at[i]
+        s_new = f8(s)
+        g = g_at[i]
+        # s = short_term_decay*s + (1 - short_term_decay)*h
+        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        m = m_at[i]
+        m_new = f8(m)
+        # m = medium_term_decay*m + (1 - medium_term_decay)*h
+        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        l = l_at[i]
+        l_new = f8(l)
+        # l = long_term_decay*l + (1 - long_term_decay)*h
+        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        acc = acc_at[i]
+        # g = (acc + g)/(count + 1)
+        g_new = (acc + g) / count_plus_constant
+        # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
+        c = 0.5 * g_new + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new_1 + exp_over_exp_plus_exp_plus_exp_2 * m_new_1 + exp_over_exp_plus_exp_plus_exp_3 * l_new_1)
+        v = v_at[i]
+        # v = beta2*v + (1 - beta2)*c**2
+        v_new = beta2 * v + one_minus_beta2 * (c * c)
+        # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
+        d = c / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
+        param = param_at[i]
+        # param = param - rate*(d + weight_decay*param)
+        param_new = param - rate * (d + weight_decay * param)
+        acc_at[i] = 0.0
+        l_at[i] = f4(l_new_1)
+        m_at[i] = f4(m_new_1)
+        param_at[i] = param_new
+        s_at[i] = f4(s_new_1)
+        v_at[i] = v_new
+
+
+@segment
+def due_not_k_gt_1_sweep_1(n, streams, scalars, totals):
+    s_at = f4_stream(streams[0], n)
+    g_at = f8_stream(streams[1], n)
+    m_at = f4_stream(streams[2], n)
+    l_at = f4_stream(streams[3], n)
+    short_term_decay = f8(scalars[0])
+    one_minus_short_term_decay = f8(scalars[1])
+    medium_term_decay = f8(scalars[2])
+    one_minus_medium_term_decay = f8(scalars[3])
+    long_term_decay = f8(scalars[4])
+    one_minus_long_term_decay = f8(scalars[5])
+    sum_g_s = f8(0)
+    sum_g_m = f8(0)
+    sum_g_l = f8(0)
+    for i in range(n):
+        s = s_at[i]
+        s_new = f8(s)
+        g = g_at[i]
+        # s = short_term_decay*s + (1 - short_term_decay)*h
+        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        m = m_at[i]
+        m_new = f8(m)
+        # m = medium_term_decay*m + (1 - medium_term_decay)*h
+        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        l = l_at[i]
+        l_new = f8(l)
+        # l = long_term_decay*l + (1 - long_term_decay)*h
+        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        # score = [dot(g, s, over="tensor"), dot(g, m, over="tensor"), dot(g, l, over="tensor")]
+        sum_g_s = add_reassoc(sum_g_s, g * s_new_1)
+        sum_g_m = add_reassoc(sum_g_m, g * m_new_1)
+        sum_g_l = add_reassoc(sum_g_l, g * l_new_1)
+    totals[0] = totals[0] + f8(sum_g_s)
+    totals[1] = totals[1] + f8(sum_g_m)
+    totals[2] = totals[2] + f8(sum_g_l)
+
+
+@segment
+def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
+    s_at = f4_stream(streams[0], n)
+    g_at = f8_stream(streams[1], n)
+    m_at = f4_stream(streams[2], n)
+    l_at = f4_stream(streams[3], n)
+    v_at = f8_stream(streams[4], n)
+    param_at = f8_stream(streams[5], n)
+    short_term_decay = f8(scalars[0])
+    one_minus_short_term_decay = f8(scalars[1])
+    medium_term_decay = f8(scalars[2])
+    one_minus_medium_term_decay = f8(scalars[3])
+    long_term_decay = f8(scalars[4])
+    one_minus_long_term_decay = f8(scalars[5])
+    exp_over_exp_plus_exp_plus_exp = f8(scalars[8])
+    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[9])
+    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[10])
+    beta2 = f8(scalars[11])
+    one_minus_beta2 = f8(scalars[12])
+    inverse_one_minus_beta2_to_t = f8(scalars[13])
+    eps = f8(scalars[14])
+    weight_decay = f8(scalars[15])
+    rate = f8(scalars[16])
+    for i in range(n):
+        s = s_at[i]
+        s_new = f8(s)
+        g = g_at[i]
+        # s = short_term_decay*s + (1 - short_term_decay)*h
+        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        m = m_at[i]
+        m_new = f8(m)
+        # m = medium_term_decay*m + (1 - medium_term_decay)*h
+        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        l = l_at[i]
+        l_new = f8(l)
+        # l = long_term_decay*l + (1 - long_term_decay)*h
+        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
+        c = 0.5 * g + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new_1 + exp_over_exp_plus_exp_plus_exp_2 * m_new_1 + exp_over_exp_plus_exp_plus_exp_3 * l_new_1)
+        v = v_at[i]
+        # v = beta2*v + (1 - beta2)*c**2
+        v_new = beta2 * v + one_minus_beta2 * (c * c)
+        # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
+        d = c / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
+        param = param_at[i]
+        # param = param - rate*(d + weight_decay*param)
+        param_new = param - rate * (d + weight_decay * param)
+        l_at[i] = f4(l_new_1)
+        m_at[i] = f4(m_new_1)
+        param_at[i] = param_new
+        s_at[i] = f4(s_new_1)
+        v_at[i] = v_new
+
+
+@stage
+def stage_0_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
+    meta = f8_table(ctx[META], ctx[TENSORS], 6)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        if variant[t] == 0:
+            count = f8(load_i8(address[t, 7]))
+            short_term_decay = hyper[t, 4]
+            # s = short_term_decay*s + (1 - short_term_decay)*h
+            tensor_value[t, 1] = 1.0 - short_term_decay  # one_minus_short_term_decay
+            medium_term_decay = hyper[t, 5]
+            # m = medium_term_decay*m + (1 - medium_term_decay)*h
+            tensor_value[t, 3] = 1.0 - medium_term_decay  # one_minus_medium_term_decay
+            long_term_decay = hyper[t, 6]
+            # l = long_term_decay*l + (1 - long_term_decay)*h
+            tensor_value[t, 5] = 1.0 - long_term_decay  # one_minus_long_term_decay
+            # count = count + 1
+            count_1 = count + 1.0
+            tensor_value[t, 6] = count_1  # count
+            tensor_value[t, 0] = short_term_decay
+            tensor_value[t, 2] = medium_term_decay
+            tensor_value[t, 4] = long_term_decay
+        elif variant[t] == 1:
+            count_2 = f8(load_i8(address[t, 7]))
+            short_term_decay_1 = hyper[t, 4]
+            # s = short_term_decay*s + (1 - short_term_decay)*h
+            tensor_value[t, 1] = 1.0 - short_term_decay_1  # one_minus_short_term_decay
+            medium_term_decay_1 = hyper[t, 5]
+            # m = medium_term_decay*m + (1 - medium_term_decay)*h
+            tensor_value[t, 3] = 1.0 - medium_term_decay_1  # one_minus_medium_term_decay
+            long_term_decay_1 = hyper[t, 6]
+            # l = long_term_decay*l + (1 - long_term_decay)*h
+            tensor_value[t, 5] = 1.0 - long_term_decay_1  # one_minus_long_term_decay
+            # g = (acc + g)/(count + 1)
+            tensor_value[t, 7] = count_2 + 1.0  # count_plus_constant
+            # w = softmax(score/sqrt(numel(param) + 1e-8))
+            tensor_value[t, 24] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            beta2 = hyper[t, 2]
+            # v = beta2*v + (1 - beta2)*c**2
+            tensor_value[t, 12] = 1.0 - beta2  # one_minus_beta2
+            updates = f8(load_f4(address[t, 8])) + 1.0
+            # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
+            tensor_value[t, 13] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
+            steps_per_epoch = hyper[t, 18]
+            # if steps_per_epoch > 0:
+            tensor_value[t, 23] = (1.0 if steps_per_epoch > 0.0 else 0.0)  # gt
+            lr_warmup_fraction = hyper[t, 19]
+            # warm_end = lr_warmup_fraction*steps_per_epoch
+            warm_end = lr_warmup_fraction * steps_per_epoch
+            tensor_value[t, 21] = warm_end
+            lr_hold_fraction = hyper[t, 20]
+            # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
+            hold_end = warm_end + lr_hold_fraction * steps_per_epoch
+            tensor_value[t, 18] = hold_end
+            # rise = minimum(i/maximum(warm_end, 1), 1)
+            tensor_value[t, 17] = maximum(warm_end, 1.0)  # maximum
+            lr_decay_fraction = hyper[t, 21]
+            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
+            tensor_value[t, 19] = maximum(lr_decay_fraction * steps_per_epoch, 1.0)  # maximum_2
+            lr_warmup_start_fraction = hyper[t, 23]
+            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
+            tensor_value[t, 20] = 1.0 - lr_warmup_start_fraction  # one_minus_lr_warmup_start_fraction
+            lr_min_fraction = hyper[t, 22]
+            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
+            tensor_value[t, 22] = 1.0 - lr_min_fraction  # one_minus_lr_min_fraction
+            tensor_value[t, 0] = short_term_decay_1  # short_term_decay
+            tensor_value[t, 2] = medium_term_decay_1  # medium_term_decay
+            tensor_value[t, 4] = long_term_decay_1  # long_term_decay
+            tensor_value[t, 11] = beta2
+            eps = hyper[t, 3]
+            tensor_value[t, 14] = eps
+            weight_decay = hyper[t, 17]
+            tensor_value[t, 15] = weight_decay
+        elif variant[t] == 2:
+            short_term_decay_2 = hyper[t, 4]
+            # s = short_term_decay*s + (1 - short_term_decay)*h
+            tensor_value[t, 1] = 1.0 - short_term_decay_2  # one_minus_short_term_decay
+            medium_term_decay_2 = hyper[t, 5]
+            # m = medium_term_decay*m + (1 - medium_term_decay)*h
+            tensor_value[t, 3] = 1.0 - medium_term_decay_2  # one_minus_medium_term_decay
+            long_term_decay_2 = hyper[t, 6]
+            # l = long_term_decay*l + (1 - long_term_decay)*h
+            tensor_value[t, 5] = 1.0 - long_term_decay_2  # one_minus_long_term_decay
+            # w = softmax(score/sqrt(numel(param) + 1e-8))
+            tensor_value[t, 24] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            beta2_1 = hyper[t, 2]
+            # v = beta2*v + (1 - beta2)*c**2
+            tensor_value[t, 12] = 1.0 - beta2_1  # one_minus_beta2
+            updates_1 = f8(load_f4(address[t, 8])) + 1.0
+            # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
+            tensor_value[t, 13] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
+            steps_per_epoch_1 = hyper[t, 18]
+            # if steps_per_epoch > 0:
+            tensor_value[t, 23] = (1.0 if steps_per_epoch_1 > 0.0 else 0.0)  # gt
+            lr_warmup_fraction_1 = hyper[t, 19]
+            # warm_end = lr_warmup_fraction*steps_per_epoch
+            warm_end_1 = lr_warmup_fraction_1 * steps_per_epoch_1
+            tensor_value[t, 21] = warm_end_1  # warm_end
+            lr_hold_fraction_1 = hyper[t, 20]
+            # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
+            hold_end_1 = warm_end_1 + lr_hold_fraction_1 * steps_per_epoch_1
+            tensor_value[t, 18] = hold_end_1  # hold_end
+            # rise = minimum(i/maximum(warm_end, 1), 1)
+            tensor_value[t, 17] = maximum(warm_end_1, 1.0)  # maximum
+            lr_decay_fraction_1 = hyper[t, 21]
+            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
+            tensor_value[t, 19] = maximum(lr_decay_fraction_1 * steps_per_epoch_1, 1.0)  # maximum_2
+            lr_warmup_start_fraction_1 = hyper[t, 23]
+            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
+            tensor_value[t, 20] = 1.0 - lr_warmup_start_fraction_1  # one_minus_lr_warmup_start_fraction
+            lr_min_fraction_1 = hyper[t, 22]
+            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
+            tensor_value[t, 22] = 1.0 - lr_min_fraction_1  # one_minus_lr_min_fraction
+            tensor_value[t, 0] = short_term_decay_2  # short_term_decay
+            tensor_value[t, 2] = medium_term_decay_2  # medium_term_decay
+            tensor_value[t, 4] = long_term_decay_2  # long_term_decay
+            tensor_value[t, 11] = beta2_1  # beta2
+            eps_1 = hyper[t, 3]
+            tensor_value[t, 14] = eps_1  # eps
+            weight_decay_1 = hyper[t, 17]
+            tensor_value[t, 15] = weight_decay_1  # weight_decay
+
+
+@stage
+def stage_0_model(ctx, begin, end):
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    step = f8_stream(ctx[STEP], 1)
+    model_value = f8_stream(ctx[MODEL_VALUE], 1)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = 0
+        while t < ctx[TENSORS] and mode[t] == ABSENT:
+            t += 1
+        if t == ctx[TENSORS]:
+            continue
+        if variant[t] == 1:
+            # i = (step - 1) % steps_per_epoch
+            model_value[0] = step[0] - 1.0  # step_minus_constant
+        elif variant[t] == 2:
+            # i = (step - 1) % steps_per_epoch
+            model_value[0] = step[0] - 1.0  # step_minus_constant
+
+
+@stage
+def stage_0_tensor_3(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    model_value = f8_stream(ctx[MODEL_VALUE], 1)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        if variant[t] == 1:
+            steps_per_epoch = hyper[t, 18]
+            # i = (step - 1) % steps_per_epoch
+            i_1 = model_value[0] % steps_per_epoch
+            # rise = minimum(i/maximum(warm_end, 1), 1)
+            rise = minimum(i_1 / tensor_value[t, 17], 1.0)
+            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
+            fall = minimum((i_1 - tensor_value[t, 18]) / tensor_value[t, 19], 1.0)
+            lr_warmup_start_fraction = hyper[t, 23]
+            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
+            low = lr_warmup_start_fraction + tensor_value[t, 20] * rise
+            lr = hyper[t, 0]
+            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
+            rate = lr * (low if i_1 < tensor_value[t, 21] else (1.0 if i_1 < tensor_value[t, 18] else 1.0 - fall * tensor_value[t, 22]))
+            # if steps_per_epoch > 0:
+            rate_1 = rate if tensor_value[t, 23] != 0.0 else lr
+            tensor_value[t, 16] = rate_1  # rate
+        elif variant[t] == 2:
+            steps_per_epoch_1 = hyper[t, 18]
+            # i = (step - 1) % steps_per_epoch
+            i_2 = model_value[0] % steps_per_epoch_1
+            # rise = minimum(i/maximum(warm_end, 1), 1)
+            rise_1 = minimum(i_2 / tensor_value[t, 17], 1.0)
+            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
+            fall_1 = minimum((i_2 - tensor_value[t, 18]) / tensor_value[t, 19], 1.0)
+            lr_warmup_start_fraction_1 = hyper[t, 23]
+            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
+            low_1 = lr_warmup_start_fraction_1 + tensor_value[t, 20] * rise_1
+            lr_1 = hyper[t, 0]
+            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
+            rate_2 = lr_1 * (low_1 if i_2 < tensor_value[t, 21] else (1.0 if i_2 < tensor_value[t, 18] else 1.0 - fall_1 * tensor_value[t, 22]))
+            # if steps_per_epoch > 0:
+            rate_3 = rate_2 if tensor_value[t, 23] != 0.0 else lr_1
+            tensor_value[t, 16] = rate_3  # rate
+
+
+@stage
+def stage_1_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        if variant[t] == 0:
+            if mode[t] == ACTIVE:
+                store_i8(address[t, 7], i8(tensor_value[t, 6]))
+        elif variant[t] == 1:
+            # w = softmax(score/sqrt(numel(param) + 1e-8))
+            x = tensor_total[t, 0] / tensor_value[t, 24]
+            x_1 = tensor_total[t, 1] / tensor_value[t, 24]
+            x_2 = tensor_total[t, 2] / tensor_value[t, 24]
+            x_3 = maximum(maximum(x, x_1), x_2)
+            x_4 = np.exp(x - x_3)
+            x_5 = np.exp(x_1 - x_3)
+            x_6 = np.exp(x_2 - x_3)
+            x_7 = x_4 + x_5 + x_6
+            tensor_value[t, 8] = x_4 / x_7  # exp_over_exp_plus_exp_plus_exp
+            tensor_value[t, 9] = x_5 / x_7  # exp_over_exp_plus_exp_plus_exp_2
+            tensor_value[t, 10] = x_6 / x_7  # exp_over_exp_plus_exp_plus_exp_3
+        elif variant[t] == 2:
+            # w = softmax(score/sqrt(numel(param) + 1e-8))
+            x_8 = tensor_total[t, 0] / tensor_value[t, 24]
+            x_9 = tensor_total[t, 1] / tensor_value[t, 24]
+            x_10 = tensor_total[t, 2] / tensor_value[t, 24]
+            x_11 = maximum(maximum(x_8, x_9), x_10)
+            x_12 = np.exp(x_8 - x_11)
+            x_13 = np.exp(x_9 - x_11)
+            x_14 = np.exp(x_10 - x_11)
+            x_15 = x_12 + x_13 + x_14
+            tensor_value[t, 8] = x_12 / x_15  # exp_over_exp_plus_exp_plus_exp
+            tensor_value[t, 9] = x_13 / x_15  # exp_over_exp_plus_exp_plus_exp_2
+            tensor_value[t, 10] = x_14 / x_15  # exp_over_exp_plus_exp_plus_exp_3
+
+
+@stage
+def stage_2_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        if variant[t] == 1:
+            if mode[t] == ACTIVE:
+                store_i8(address[t, 7], i8(0.0))
+            updates = f8(load_f4(address[t, 8])) + 1.0
+            if mode[t] == ACTIVE:
+                store_f4(address[t, 8], f4(updates))
+        elif variant[t] == 2:
+            updates_1 = f8(load_f4(address[t, 8])) + 1.0
+            if mode[t] == ACTIVE:
+                store_f4(address[t, 8], f4(updates_1))
+
+
+@select
+def select_variant(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    meta = f8_table(ctx[META], ctx[TENSORS], 6)
+    step = f8_stream(ctx[STEP], 1)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        interval = hyper[t, 11]
+        max_interval = hyper[t, 12]
+        reverse_depth_order = hyper[t, 13]
+        x = minimum(maximum(1.0, np.floor(max_interval * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval) if interval == 0.0 else interval
+        warmup_steps = hyper[t, 14]
+        interval_1 = hyper[t, 11]
+        max_interval_1 = hyper[t, 12]
+        reverse_depth_order_1 = hyper[t, 13]
+        x_1 = minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if interval_1 == 0.0 else interval_1
+        warmup_steps_1 = hyper[t, 14]
+        variant[t] = i8((0.0 if not (x_1 <= 1.0) | (step[0] <= warmup_steps_1) | (step[0] % x_1 == 0.0) else (1.0 if (not not (x <= 1.0) | (step[0] <= warmup_steps) | (step[0] % x == 0.0)) & (x > 1.0) else 2.0)))
+
+
+@select
+def reach_variant(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    meta = f8_table(ctx[META], ctx[TENSORS], 6)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    for k in range(begin, end):
+        t = members[k]
+        interval = hyper[t, 11]
+        max_interval = hyper[t, 12]
+        reverse_depth_order = hyper[t, 13]
+        interval_1 = hyper[t, 11]
+        max_interval_1 = hyper[t, 12]
+        reverse_depth_order_1 = hyper[t, 13]
+        x = minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if interval_1 == 0.0 else interval_1
+        x_1 = x <= 1.0
+        interval_2 = hyper[t, 11]
+        max_interval_2 = hyper[t, 12]
+        reverse_depth_order_2 = hyper[t, 13]
+        x_2 = minimum(maximum(1.0, np.floor(max_interval_2 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_2 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_2) if interval_2 == 0.0 else interval_2
+        x_3 = x_2 <= 1.0
+        variant[t] = i8(0.0 + (1.0 if not (minimum(maximum(1.0, np.floor(max_interval * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval) if interval == 0.0 else interval) <= 1.0 else 0.0) + (2.0 if x > 1.0 else 0.0) + (4.0 if not x_2 > 1.0 else 0.0))
+
+
+FUNCTIONS = {
+    "not_due_sweep_1": not_due_sweep_1,
+    "due_k_gt_1_sweep_1": due_k_gt_1_sweep_1,
+    "due_k_gt_1_sweep_2": due_k_gt_1_sweep_2,
+    "due_not_k_gt_1_sweep_1": due_not_k_gt_1_sweep_1,
+    "due_not_k_gt_1_sweep_2": due_not_k_gt_1_sweep_2,
+    "stage_0_tensor": stage_0_tensor,
+    "stage_0_model": stage_0_model,
+    "stage_0_tensor_3": stage_0_tensor_3,
+    "stage_1_tensor": stage_1_tensor,
+    "stage_2_tensor": stage_2_tensor,
+    "select_variant": select_variant,
+    "reach_variant": reach_variant,
+}
