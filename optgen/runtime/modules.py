@@ -24,8 +24,8 @@ from typing import Protocol, cast
 from optgen.errors import BackendError, suggest
 from optgen.paths import cache_dir
 from optgen.runtime import abi
+from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settled
-from optgen.runtime.tables import Manifest, Module, load_module
 
 #: Backends whose modules this runtime can launch, with the device type each serves and the package it needs.
 LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba")}

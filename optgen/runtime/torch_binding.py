@@ -24,6 +24,7 @@ from optgen.runtime.tables import Tables
 from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
+from optgen.runtime.torch_slots import Flag, watched
 from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
 
 PARAM, GRADIENT = 0, 1
@@ -158,7 +159,8 @@ class Binding:
         self.names = [member.name for member in plan.members]
         self.signature = _signature(self.params)
         self.numels = [param.numel() for param in self.params]
-        self.slot_lists = [state[param] for param in self.params]
+        self.flag = Flag()
+        self.slot_lists = [watched(state, param, self.flag) for param in self.params]
         self.holders = list(state.values())
         self.all_active = [True] * len(self.params)
         self.active: list[bool] = []
@@ -171,16 +173,10 @@ class Binding:
         """Writes the addresses of everything that lives longer than a step."""
         for bound in self.bound:
             bound.place(self.plan, self.state, self.schemas)
-        self.fixed_pointers = self._fixed_pointers(self.params)
-
-    def _fixed_pointers(self, params: Sequence[Tensor]) -> list[int]:
-        """Addresses of the parameters and of all their state, as they are now."""
-        slots = chain.from_iterable(map(dict.values, self.slot_lists))
-        try:
-            return list(map(_ADDRESS, chain(params, slots)))
-        except TypeError:  # the caller keeps something of its own there
-            slots = chain.from_iterable(slots.values() for slots in self.slot_lists)
-            return list(map(_ADDRESS, chain(params, (value for value in slots if isinstance(value, Tensor)))))
+        self.flag.up = False
+        values = chain.from_iterable(slots.values() for slots in self.slot_lists)
+        self.fixed = [*self.params, *(value for value in values if isinstance(value, Tensor))]
+        self.fixed_pointers = list(map(_ADDRESS, self.fixed))
 
     def stale(self, groups: Sequence[Group], state: Mapping[Tensor, Slots]) -> bool:
         """Whether parameters or state were replaced; memory that only moved is followed here."""
@@ -191,7 +187,7 @@ class Binding:
             return True
         if len(state) != len(self.holders) or not all(map(is_, state.values(), self.holders)):
             return True
-        if self._fixed_pointers(params) != self.fixed_pointers:
+        if self.flag.up or list(map(_ADDRESS, self.fixed)) != self.fixed_pointers:
             if _signature(params) != self.signature or not self._fitting():
                 return True
             torch_checks.check_parameters(params, self.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def accept(hyper: HyperInfo, value: object, where: str) -> HyperValue:
     """The value as the rule takes it (1 becomes 1.0 for a float); HyperError says why it cannot be taken."""
     value = scalar(value, f"{hyper.argument} of {where}")
     if isinstance(value, np.generic):
-        value = value.item()
+        value = cast(object, value.item())
     if hyper.kind == "bool":
         if isinstance(value, bool):
             return value
@@ -54,9 +55,10 @@ def accept(hyper: HyperInfo, value: object, where: str) -> HyperValue:
         raise HyperError(f"{hyper.argument} of {where} must be one of {offered}, got {value!r}. {hint}".rstrip(". "))
     if hyper.kind == "list":
         length = len(hyper.default) if isinstance(hyper.default, tuple) else 0
-        if not isinstance(value, tuple | list) or len(value) != length:
+        entries = list(cast(Sequence[object], value)) if isinstance(value, tuple | list) else []
+        if not entries or len(entries) != length:
             raise HyperError(f"{hyper.argument} of {where} must be {length} numbers, got {value!r}")
-        return tuple(_number(hyper, entry, where) for entry in value)
+        return tuple(_number(hyper, entry, where) for entry in entries)
     return _number(hyper, value, where)
 
 

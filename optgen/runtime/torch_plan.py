@@ -9,8 +9,9 @@ from torch import Tensor
 
 from optgen.errors import HyperError
 from optgen.runtime import modules, torch_checks, torch_reference
+from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
-from optgen.runtime.tables import Module, TensorInfo
+from optgen.runtime.tables import TensorInfo
 from optgen.runtime.torch_groups import (
     DEPTHS,
     PLAYERS,

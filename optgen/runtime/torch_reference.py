@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from optgen.errors import BackendError
 from optgen.runtime import abi
+from optgen.runtime.kernel_module import Manifest, Module, Slot
 from optgen.runtime.rule_info import MAXIMIZE, Hypers, HyperValue, RuleInfo, Settled, meta_of
-from optgen.runtime.tables import Manifest, Module, TensorInfo
+from optgen.runtime.tables import TensorInfo
 
 if TYPE_CHECKING:
     from optgen.runtime.torch_plan import Part, Plan
@@ -114,7 +115,7 @@ class ReferenceTables:
         self._interpreter = interpreter(plan.rule)
         manifest = part.modules[0].manifest
         self._hypers = list(manifest["hypers"])
-        self._slots = [[dict(slot) for slot in part.modules[i].manifest["slots"]] for i in part.module_of]
+        self._slots: list[list[Slot]] = [part.modules[i].manifest["slots"] for i in part.module_of]
         self._names = list(manifest["inputs"])
         count = len(part.members)
         self.hyper: Array = np.zeros((count, len(self._hypers)))
@@ -178,7 +179,7 @@ class ReferenceTables:
             live[name] = bool(number) if kind == "bool" else int(number) if kind == "int" else float(number)
         return live
 
-    def _shape(self, i: int, slot: Mapping[str, str]) -> tuple[int, ...]:
+    def _shape(self, i: int, slot: Slot) -> tuple[int, ...]:
         info = self._infos[i]
         meta = meta_of(info.shape, self._plan.rule.matrix, info.depth, info.role)
         shapes = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import cast
 
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
@@ -40,9 +41,10 @@ class Description(tuple[ParameterReport, ...]):
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, tuple):
-        return "x".join(map(str, value)) if all(isinstance(v, int) for v in value) else ", ".join(map(str, value))
-    return str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    entries = cast(tuple[object, ...], value)
+    return ("x" if all(isinstance(entry, int) for entry in entries) else ", ").join(map(str, entries))
 
 
 def describe(rule: RuleInfo, binding: Binding) -> Description:

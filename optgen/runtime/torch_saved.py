@@ -37,7 +37,8 @@ class Saved:
 
 def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, global_step: int) -> None:
     """Adds to every group of a fresh state dict which rule it is of; separates its dicts from the live ones."""
-    saved["state"] = {key: dict(value) if isinstance(value, dict) else value for key, value in saved["state"].items()}
+    states = cast(dict[object, dict[str, Any]], saved["state"])
+    saved["state"] = {key: dict(slots) for key, slots in states.items()}
     for group in saved["param_groups"]:
         about: dict[str, Any] = {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest}
         if rule.graph:
@@ -69,9 +70,9 @@ def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Gro
     found: list[Mapping[str, Any] | None] = []
     steps: set[int] = set()
     for index, (group, own) in enumerate(zip(groups, live, strict=True)):
-        if not isinstance(group, Mapping) or not isinstance(group.get("params"), list | tuple):
+        group = cast(Mapping[str, Any], group if isinstance(group, Mapping) else {})
+        if not isinstance(group.get("params"), list | tuple):
             raise StateError(f"parameter group {index} of the state dict is no group: it has no list of params")
-        group = cast(Mapping[str, Any], group)
         steps.add(_about(group, rule, index, options))
         keys = cast(Sequence[object], group["params"])
         if len(keys) != len(own["params"]):
