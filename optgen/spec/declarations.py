@@ -30,6 +30,7 @@ from optgen.spec.vocabulary import (
     HYPER_KEYS,
     INPUT_KEYS,
     MATRICES,
+    PER_PARAMETER,
     RESPELLED,
     SAVED_NAMES,
     STATE_KEYS,
@@ -338,9 +339,9 @@ def _check_name(report: Report, name: str, where: Location, what: str) -> None:
 
 
 def _names(fields: Fields, pattern: re.Pattern[str]) -> Mapping[str, str]:
-    """The spellings per framework that a hyper or state gives."""
+    """The spellings per framework that a hyper or state gives, and the argument that sets it per parameter."""
     found: dict[str, str] = {}
-    for framework in FRAMEWORKS:
+    for framework in (*FRAMEWORKS, PER_PARAMETER):
         word = fields.word(framework)
         if word and not pattern.fullmatch(word):
             fields.report.error(fields.at(framework), f'"{word}" cannot be an argument', "write a name, or `eps[0]`")

@@ -36,7 +36,9 @@ TOP_KEYS = (
 )
 REQUIRED_KEYS = ("optgen", "name", "title")
 FRAMEWORKS = ("torch", "optax", "keras")
-HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", *FRAMEWORKS)
+#: The argument that gives a hyper one value per parameter.
+PER_PARAMETER = "per_parameter"
+HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", PER_PARAMETER, *FRAMEWORKS)
 STATE_KEYS = ("start", "dtype", "doc", "symbol", *FRAMEWORKS)
 INPUT_KEYS = ("extent", "doc")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64")

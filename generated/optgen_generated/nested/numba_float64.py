@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float64, generated from nested.yaml.
 
-spec df2a99fbf6b457eb0709ae93b61b48d15f341f80dc4e96fe685203b1231ebfc2
+spec 881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,7 +44,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': 'df2a99fbf6b457eb0709ae93b61b48d15f341f80dc4e96fe685203b1231ebfc2',
+ 'digest': '881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
