@@ -30,16 +30,15 @@ from optgen.spec.syntax import (
     walk,
 )
 
-_ARITHMETIC: Mapping[str, Callable[[Scalar, Scalar], Scalar]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
+Known = float | int | bool
+_EXACT: Mapping[str, Callable[[float, float], float]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+_GUARDED: Mapping[str, Callable[[Scalar, Scalar], Scalar]] = {
     "/": scalars.divide,
     "//": scalars.quotient,
     "%": scalars.remainder,
     "**": scalars.power,
 }
-_ORDER: Mapping[str, Callable[[Scalar, Scalar], bool]] = {
+_ORDER: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -92,7 +91,7 @@ def _holds(condition: Expr, hypers: Mapping[str, Value]) -> bool:
     return bool(_number(condition, hypers))
 
 
-def _number(expr: Expr, hypers: Mapping[str, Value]) -> Scalar:
+def _number(expr: Expr, hypers: Mapping[str, Value]) -> Known:
     match expr:
         case Number(value=value) | Boolean(value=value):
             return value
@@ -104,7 +103,8 @@ def _number(expr: Expr, hypers: Mapping[str, Value]) -> Scalar:
             value = _number(operand, hypers)
             return -value if sign == "-" else value
         case Binary(op=op, left=left, right=right):
-            return _ARITHMETIC[op](_number(left, hypers), _number(right, hypers))
+            x, y = _number(left, hypers), _number(right, hypers)
+            return _EXACT[op](x, y) if op in _EXACT else _known(_GUARDED[op](x, y))
         case Logic(op=op, values=values):
             parts = [_holds(part, hypers) for part in values]
             return all(parts) if op == "and" else any(parts)
@@ -112,7 +112,7 @@ def _number(expr: Expr, hypers: Mapping[str, Value]) -> Scalar:
             return _compare(expr, hypers)
         case Call(function=function, args=args) if function in SCALAR_FUNCTIONS:
             compute: Callable[..., Scalar] = getattr(scalars, SCALAR_FUNCTIONS[function])
-            return compute(*(_number(argument, hypers) for argument in args))
+            return _known(compute(*(_number(argument, hypers) for argument in args)))
         case _:
             raise OptgenError(f"{expr.loc}: this has no value before a step; only hyper-parameters have")
 
@@ -126,7 +126,7 @@ def _compare(expr: Compare, hypers: Mapping[str, Value]) -> bool:
     return _ORDER[expr.op](left, right)
 
 
-def _operand(expr: Expr, hypers: Mapping[str, Value]) -> Scalar | str:
+def _operand(expr: Expr, hypers: Mapping[str, Value]) -> Known | str:
     if isinstance(expr, Text):
         return expr.value
     if isinstance(expr, Name) and isinstance(word := hypers.get(expr.id), str):
@@ -134,6 +134,11 @@ def _operand(expr: Expr, hypers: Mapping[str, Value]) -> Scalar | str:
     return _number(expr, hypers)
 
 
-def _scalar(value: Value) -> Scalar:
+def _scalar(value: Value) -> Known:
     assert not isinstance(value, str | tuple), "words are compared, and lists are not scalars"
+    return value
+
+
+def _known(value: Scalar) -> Known:
+    assert not isinstance(value, scalars.Unknown), "hyper-parameters are known"
     return value

@@ -1,0 +1,1 @@
+"""Algebra over rules, for reading and for proofs; never for what is lowered."""

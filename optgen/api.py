@@ -1,0 +1,122 @@
+"""The compiler from Python: a rule in, an optimizer class out."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from functools import cache, partialmethod
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+from optgen.errors import BackendError, UsageError, suggest
+
+if TYPE_CHECKING:
+    from optgen.runtime.torch_optimizer import Optimizer
+    from optgen.spec.model import Spec
+
+#: Folders below the user's cache folder that optgen writes.
+CACHED = ("modules", "classes")
+
+#: Attribute of a class that says which backend its instances run on.
+_BACKEND = "_optgen_backend"
+
+
+def load(origin: str | os.PathLike[str]) -> Spec:
+    """The rule of a shipped name, or of the path of a YAML file.
+
+    Raises SpecError where the text is at fault, and UsageError where there is no such rule.
+    """
+    from optgen.spec import loader
+
+    return loader.load(origin)
+
+
+def compile(  # noqa: A001
+    rule: Spec | str | os.PathLike[str], framework: str = "torch", backend: str | None = None
+) -> type[Optimizer]:
+    """The optimizer class of a rule, generated and imported.
+
+    The class and the kernels of its default choices go to the user's cache folder; other choices are compiled when an
+    optimizer asks for them. `backend` is what instances run on unless they name another; None picks by device.
+    Raises SpecError for what the text gets wrong, and BackendError or UsageError for what cannot be served.
+    """
+    from optgen.backend.registry import installed
+    from optgen.generate import FRAMEWORKS, Request, files, write
+
+    spec = load(rule) if isinstance(rule, str | os.PathLike) else rule
+    if framework not in FRAMEWORKS:
+        hint = suggest(framework, FRAMEWORKS)
+        built = ", ".join(FRAMEWORKS)
+        raise UsageError(f'there is no front end for "{framework}"; there is one for {built}. {hint}'.rstrip())
+    key = _key(spec, framework, backend)
+    folder = _folder(key)
+    text = f"{spec.name}.yaml"
+    backends = installed()[:1] if backend is None else [backend]
+    made = files(Request(spec, backends, ("float32",), (framework,), origin=str(folder / text)))
+    write(folder, {**made, text: spec.text})  # a copy of the rule: an edit of the original does not reach this class
+    return _class(_module(folder / f"{framework}.py", f"optgen_compiled_{key}"), spec.class_name, backend)
+
+
+def _key(spec: Spec, framework: str, backend: str | None) -> str:
+    from optgen import __version__
+
+    parts = [spec.digest, framework, backend or "", __version__]
+    return f"{spec.name}_{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
+
+
+def _folder(key: str) -> Path:
+    """A folder of the user's cache, or one of this process's own where that cannot be written."""
+    from optgen.paths import cache_dir
+
+    folder = cache_dir() / "classes" / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return _own_folder() / key
+
+
+@cache
+def _own_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="optgen-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _module(path: Path, name: str) -> ModuleType:
+    """The module in a file, imported once per process under a name by which its classes can be found again."""
+    if name not in sys.modules:
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None, path
+        assert found.loader is not None, path
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        try:
+            found.loader.exec_module(module)
+        except ImportError as error:
+            del sys.modules[name]
+            raise BackendError(f"the optimizer class cannot be imported: {error}") from error
+    return sys.modules[name]
+
+
+def _class(module: ModuleType, name: str, backend: str | None) -> type[Optimizer]:
+    """The class in a module; with a backend of its own, a subclass that takes its place there."""
+    cls = cast("type[Optimizer]", getattr(module, name))
+    if backend is None or cls.__dict__.get(_BACKEND) == backend:
+        return cls
+    body = {
+        "__init__": partialmethod(cls.__init__, backend=backend),
+        "__doc__": cls.__doc__,
+        "__module__": module.__name__,
+        _BACKEND: backend,
+    }
+    made = cast("type[Optimizer]", type(name, (cls,), body))
+    setattr(module, name, made)
+    return made

@@ -1,0 +1,80 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from optgen.errors import suggest
+
+#: Backends of the design; those of other packages are found where they are installed.
+KNOWN_BACKENDS = ("numba", "numba-cuda", "triton", "xla", "reference")
+DTYPES = ("float32", "float64")
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def backend_names(*more: str) -> str:
+    """The names of backends, for help; `more` are words that mean several."""
+    return "{" + ",".join([*KNOWN_BACKENDS, *more]) + "}"
+
+
+def check_backend(name: str, *more: str) -> str:
+    """A backend's name, of the design's or of an installed package; whether it is installed is asked later.
+
+    A usage error with the nearest name for any other.
+    """
+    from optgen.backend.registry import installed
+
+    names = list(dict.fromkeys([*KNOWN_BACKENDS, *more, *installed()]))
+    if name not in names:
+        hint = suggest(name, names) or f"there are: {', '.join(names)}"
+        raise click.BadParameter(f'there is no backend "{name}". {hint}', param_hint="--backend")
+    return name
+
+
+def _assignments(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and text of every value."""
+    found: list[tuple[str, str]] = []
+    for text in given:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value:
+            raise click.BadParameter(f'"{text}" gives no value; write NAME=VALUE, as in --set eps=1e-6')
+        found.append((name, value))
+    return tuple(found)
+
+
+def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--set NAME=VALUE`, any number of times, as the argument `assignments`."""
+    about = "Value of a hyper-parameter or choice, for the kernels that it settles."
+    option = click.option(
+        "assignments", "--set", metavar="NAME=VALUE", callback=_assignments, multiple=True, help=about
+    )
+    return option(function)
+
+
+def read_assignments(
+    assignments: Sequence[tuple[str, str]], choices: Mapping[str, object]
+) -> dict[str, bool | int | float | str]:
+    """Values by name; under a name in `choices` a value stays a word. A usage error for two values of one name."""
+    found: dict[str, bool | int | float | str] = {}
+    for name, text in assignments:
+        value = text if name in choices else read_value(text)
+        if name in found and found[name] != value:
+            raise click.UsageError(f"--set gives {name} twice, as {found[name]} and as {value}")
+        found[name] = value
+    return found
+
+
+def read_value(text: str) -> bool | int | float | str:
+    """A value as YAML 1.2 reads it."""
+    if text in ("true", "True", "false", "False"):
+        return text in ("true", "True")
+    if _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("+-").isdigit() and len(text) < 300 else float(text)
+    if text.lower() in (".inf", "+.inf", "-.inf", "inf", "-inf", "nan", ".nan"):
+        return float(text.replace(".", ""))
+    return text

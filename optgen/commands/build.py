@@ -1,0 +1,117 @@
+"""`optgen build`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from optgen.commands.arguments import DTYPES, backend_names, check_backend, read_assignments, set_option
+from optgen.commands.emit import EMITTED, emit_stage, stage_of
+from optgen.commands.output import tracked
+from optgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from optgen.generate import Request
+
+OUT = Path("optgen_out")
+
+
+@click.command("build")
+@click.argument("rules", metavar="RULE...", nargs=-1, required=True)
+@click.option("--backend", metavar=backend_names("all"), default="numba", show_default=True)
+@click.option(
+    "--framework",
+    type=click.Choice(["torch", "jax", "keras", "all"]),
+    default="all",
+    help="Front end to write a class for; all that are built if none is named.",
+)
+@set_option
+@click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Of the parameters; both by default.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder to write to: DIR/RULE/.")
+@click.option("--emit", type=click.Choice(EMITTED), help="Print this instead of writing a folder.")
+@click.option("--print-after", metavar="PASS", help="Print the program as this pass leaves it, instead of writing.")
+def command(
+    rules: tuple[str, ...],
+    backend: str,
+    framework: str,
+    assignments: tuple[tuple[str, str], ...],
+    dtypes: tuple[str, ...],
+    out: Path | None,
+    emit: str | None,
+    print_after: str | None,
+) -> None:
+    """Write a rule's kernels and optimizer classes to a folder that imports without the compiler.
+
+    The folder holds what was asked for: kernels for the default choices, or for those given by --set, and its class
+    says what to build when it is asked for others. Building again adds to it.
+    """
+    from optgen.generate import Request, accept
+    from optgen.spec.loader import load
+
+    stage = stage_of(emit, print_after)
+    backends = _backends(check_backend(backend, "all"))
+    frameworks = _frameworks(framework)
+    requests: dict[str, Request] = {}
+    for rule in dict.fromkeys(rules):
+        spec = load(rule)
+        if spec.name in requests:
+            raise UsageError(f'{rule} and {requests[spec.name].spec.path} are both called "{spec.name}"; rename one')
+        choices = {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
+        given = accept(spec, read_assignments(assignments, choices))
+        requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given)
+    if stage:
+        emit_stage(requests.values(), dtypes or DTYPES[:1], stage, out)
+        return
+    for request in tracked(list(requests.values()), lambda request: request.spec.name):
+        _build(request, (out or OUT) / request.spec.name)
+
+
+def _backends(backend: str) -> list[str]:
+    """The backends asked for; a BackendError says what is not installed."""
+    from optgen.backend.registry import REFERENCE, installed
+    from optgen.backend.registry import backend as find
+
+    if backend == "all":
+        return [*installed(), REFERENCE]
+    if backend != REFERENCE:
+        find(backend)
+    return [backend]
+
+
+def _frameworks(framework: str) -> list[str]:
+    from optgen.generate import FRAMEWORKS
+
+    if framework == "all":
+        return list(FRAMEWORKS)
+    if framework not in FRAMEWORKS:
+        raise UsageError(f'there is no front end for "{framework}" yet; there is one for {", ".join(FRAMEWORKS)}')
+    return [framework]
+
+
+def _build(request: Request, folder: Path) -> None:
+    from optgen.generate import files, write
+
+    begun = time.perf_counter()
+    written = write(folder, files(request))
+    names = ", ".join(path.name for path in written if path.name not in ("__init__.py", "py.typed"))
+    click.echo(f"{request.spec.name}: {folder} ({names}), {time.perf_counter() - begun:.2f} s")
+    if note := unsettled(request):
+        click.echo(f"  {note}")
+
+
+def unsettled(request: Request) -> str:
+    """A note on values that settle nothing: kernels read those at run time, so they need no building."""
+    from optgen.generate import kernel_file
+
+    def file(*left_out: str) -> str:
+        given = {name: value for name, value in request.given.items() if name not in left_out}
+        return kernel_file(request.spec, given, "float32", "numba")
+
+    default = request.spec.hypers
+    idle = [n for n, v in request.given.items() if n in default and v != default[n].default and file(n) == file()]
+    if not idle:
+        return ""
+    return f"{', '.join(idle)}: read at every step from the optimizer's arguments, so nothing was settled by --set"

@@ -1,0 +1,42 @@
+"""`optgen check`."""
+
+from __future__ import annotations
+
+import click
+
+from optgen.commands.output import tracked
+from optgen.errors import OptgenError, SpecError
+
+
+@click.command("check")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+def command(specs: tuple[str, ...]) -> None:
+    """Check rules: their text, types, plan, worked examples and claims.
+
+    SPEC is a shipped name or the path of a YAML file. Prints every problem with its line, and exits with 1 if there is
+    one.
+    """
+    failed = 0
+    for spec in tracked(specs, str):
+        try:
+            click.echo(check(spec))
+        except OptgenError as error:
+            failed += 1
+            text = str(error)
+            click.echo(text if isinstance(error, SpecError) else f"{spec}: error: {text}", err=True)
+    if failed:
+        raise SystemExit(1)
+
+
+def check(origin: str) -> str:
+    """A line about a rule in which nothing is wrong. SpecError or another OptgenError otherwise."""
+    from optgen.explain import explain
+    from optgen.spec.loader import load
+    from optgen.verify.examples import check as check_examples
+
+    spec = load(origin)
+    found = explain(spec)
+    if diagnostics := check_examples(spec):
+        raise SpecError(diagnostics)
+    costs = f"{found['bytes_per_param']} bytes moved and {found['state_bytes_per_param']} of state per parameter"
+    return f"{origin}: ok ({costs}; examples: {len(spec.examples)}, claims: {len(spec.claims)})"

@@ -1,0 +1,67 @@
+"""`optgen build --emit` and `--print-after`: a stage of the compiler as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from optgen.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from optgen.generate import Request
+    from optgen.ir.text import ModuleOp
+
+SOURCE = "source"
+EMITTED = (SOURCE, "rule-ir", "kernel-ir")
+
+
+def stage_of(emit: str | None, print_after: str | None) -> str:
+    """The stage that is wanted: `source`, the name of a pass, or empty for none. A usage error for a wrong name."""
+    from optgen.passes.pipeline import PASSES
+
+    if emit and print_after:
+        raise click.UsageError("--emit and --print-after both say what to print; give one")
+    if print_after and print_after not in PASSES:
+        hint = suggest(print_after, PASSES)
+        message = f'there is no pass "{print_after}"; there are {", ".join(PASSES)}. {hint}'
+        raise click.BadParameter(message.rstrip(), param_hint="--print-after")
+    stages = {SOURCE: SOURCE, "rule-ir": PASSES[0], "kernel-ir": PASSES[-1]}
+    return stages[emit] if emit else print_after or ""
+
+
+def emit_stage(requests: Iterable[Request], dtypes: Sequence[str], stage: str, out: Path | None) -> None:
+    """Prints a stage of every rule and dtype, or writes each to a file below `out`."""
+    from optgen.generate import write_text
+
+    for request in requests:
+        for dtype in dtypes:
+            for name, text in _texts(request, dtype, stage).items():
+                if out is None:
+                    click.echo(text, nl=False)
+                else:
+                    click.echo(str(write_text(out / request.spec.name / name, text)))
+
+
+def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
+    """Texts by the name of the file that would hold them."""
+    from optgen import compiler
+    from optgen.generate import kernel_sources
+    from optgen.ir.text import to_text
+    from optgen.passes.pipeline import to_kernels
+
+    if stage == SOURCE:
+        sources = kernel_sources(request, [dtype])
+        if not sources:
+            raise UsageError(f"{', '.join(request.backends)} has no source: it interprets the rule")
+        return sources
+    found: dict[str, str] = {}
+
+    def watch(name: str, module: ModuleOp) -> None:
+        if name == stage:
+            found[f"{stage}_{dtype}.mlir"] = to_text(module)
+
+    to_kernels(request.spec, compiler.settings(request.spec, request.given), dtype, watch)
+    return found

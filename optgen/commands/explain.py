@@ -1,0 +1,151 @@
+"""`optgen explain`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from optgen.commands.arguments import read_assignments, set_option
+from optgen.commands.output import table
+
+if TYPE_CHECKING:
+    from optgen.explain import Explanation, SweepData, VariantData
+    from optgen.spec.model import Spec
+    from optgen.spec.syntax import Stmt
+
+
+@click.command("explain")
+@click.argument("rule")
+@click.option("form", "--format", type=click.Choice(["text", "json", "latex"]), default="text", show_default=True)
+@set_option
+def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> None:
+    """What a rule computes and what it costs: equations, types, sweeps, bytes per parameter, facts.
+
+    Figures are for float32. A location counts once per sweep, as memory sees it; "issued" counts what the kernel's text
+    loads and stores, where reading the neighbours of a layer counts twice, as on a path.
+    """
+    from optgen.generate import accept
+    from optgen.spec.loader import load
+
+    spec = load(rule)
+    if form == "latex":
+        from optgen.algebra.latex import to_latex
+
+        click.echo(to_latex(spec))
+        return
+    from optgen.explain import explain
+
+    given = accept(spec, read_assignments(assignments, _choices(spec)))
+    found = explain(spec, given)
+    if form == "json":
+        click.echo(json.dumps(_finite(found), indent=2, allow_nan=False))
+    else:
+        _text(spec, found)
+
+
+def _choices(spec: Spec) -> dict[str, object]:
+    return {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
+
+
+def _finite(data: object) -> object:
+    """The data with infinities as words: JSON has none."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in cast("dict[str, object]", data).items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in cast("Sequence[object]", data)]
+    return str(data) if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def _text(spec: Spec, found: Explanation) -> None:
+    click.echo(f"{found['rule']}: {found['title']} ({found['class_name']})")
+    if found["reference"]:
+        click.echo(f"reference: {found['reference']}")
+    _head("equations")
+    for stage, body in spec.stages.items():
+        if body:
+            click.echo(f"  {stage}:")
+            for line in equations(body, 2):
+                click.echo(line)
+    _head("hyper-parameters")
+    rows = [(n, str(h["default"]), h["domain"] or "/".join(h["choices"]), h["doc"]) for n, h in found["hyper"].items()]
+    table(("name", "default", "domain", "about"), rows)
+    if found["state"]:
+        _head("state")
+        states = [(n, s["extent"], s["dtype"], str(s["bytes_per_param"]), s["doc"]) for n, s in found["state"].items()]
+        table(("name", "per", "dtype", "bytes per param", "about"), states, right=(3,))
+    _head("types")
+    table(("name", "holds"), list(found["values"].items()))
+    _head("settled")
+    for name, value in found["settled"].items():
+        click.echo(f"  {name}: {str(value).lower() if isinstance(value, bool) else value}")
+    for variant in found["variants"]:
+        _variant(variant, variant["name"] == found["primary"] and len(found["variants"]) > 1)
+    _head("facts")
+    click.echo(f"  state: {found['state_bytes_per_param']} bytes per parameter of a matrix")
+    if found["exact"]:
+        click.echo(
+            "  element work uses only + - * / sqrt, comparisons, min, max, abs, sign, where: bits can be reproduced"
+        )
+    else:
+        click.echo(f"  element work uses {', '.join(found['inexact'])}, which backends round differently")
+    for claim in found["claims"]:
+        click.echo(f"  claim: {claim} (`optgen check` runs it)")
+
+
+def _head(title: str) -> None:
+    click.echo()
+    click.secho(title, bold=True)
+
+
+def _variant(variant: VariantData, primary: bool) -> None:
+    _head(f"tensors where {variant['when']}" if variant["when"] != "always" else "every tensor")
+    if primary:
+        click.echo("  (a matrix at depth 0 in its first step takes this one)")
+    table(
+        ("sweep", "reads", "writes", "reductions"),
+        [
+            (str(number), _reads(sweep), _words(sweep["writes"]), _words(sweep["reductions"]))
+            for number, sweep in enumerate(variant["sweeps"], 1)
+        ],
+    )
+    figures = f"{variant['bytes_per_param']} bytes per parameter ({variant['issued_bytes_per_param']} issued)"
+    click.echo(f"  {figures}, {variant['scratch_bytes_per_param']} of scratch, collectives: {variant['collectives']}")
+
+
+def _reads(sweep: SweepData) -> str:
+    return _words([f"{name} (neighbours too)" if name in sweep["neighbours"] else name for name in sweep["reads"]])
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(names) or "-"
+
+
+def equations(body: Sequence[Stmt], depth: int) -> Iterator[str]:
+    """Statements as they are written, indented by depth."""
+    from optgen.spec.syntax import If
+
+    indent = "    " * depth
+    for statement in body:
+        if not isinstance(statement, If):
+            yield indent + statement.text
+            continue
+        yield from _branch(statement, depth)
+
+
+def _branch(statement: Stmt, depth: int) -> Iterator[str]:
+    from optgen.frontends.python_text import canonical
+    from optgen.spec.syntax import If
+
+    indent, word = "    " * depth, "if"
+    rest: Sequence[Stmt] = (statement,)
+    while len(rest) == 1 and isinstance(branch := rest[0], If):
+        yield f"{indent}{word} {canonical(branch.condition)}:"
+        yield from equations(branch.then, depth + 1)
+        rest, word = branch.orelse, "elif"
+    if rest:
+        yield f"{indent}else:"
+        yield from equations(rest, depth + 1)

@@ -1,0 +1,53 @@
+"""`optgen list`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from optgen.commands.output import table, tracked
+
+
+@click.command("list")
+@click.option("as_json", "--json", is_flag=True, help="As JSON.")
+def command(as_json: bool) -> None:
+    """The rules that ship: name, title, class, bytes of state per parameter in float32, backends."""
+    from optgen.backend.registry import REFERENCE, installed
+    from optgen.explain import explain
+    from optgen.spec.loader import load, shipped
+
+    backends = [*installed(), REFERENCE]
+    found = [explain(load(name)) for name in tracked(shipped(), str)]
+    if as_json:
+        entries = [
+            {
+                "name": rule["rule"],
+                "title": rule["title"],
+                "class": rule["class_name"],
+                "state_bytes_per_param": rule["state_bytes_per_param"],
+                "backends": backends,
+            }
+            for rule in found
+        ]
+        click.echo(json.dumps(entries, indent=2))
+        return
+    columns = ("name", "class", "state bytes", "bytes moved", "backends", "title")
+    table(
+        columns,
+        [
+            (
+                rule["rule"],
+                rule["class_name"],
+                str(rule["state_bytes_per_param"]),
+                str(rule["bytes_per_param"]),
+                ", ".join(backends),
+                rule["title"],
+            )
+            for rule in found
+        ],
+        right=(2, 3),
+    )
+    click.echo(
+        "Bytes are per parameter, of a matrix in float32. A rule of your own is given by its path: ./my_rule.yaml"
+    )

@@ -1,0 +1,251 @@
+"""What a rule costs and what is known of it, as plain data: the plan, the traffic per parameter, the facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from optgen import compiler
+from optgen.ir import rule_dialect as rule
+from optgen.ir.extents import join
+from optgen.ir.rule_types import ValueType, type_of
+from optgen.ir.view import Module, Op, Sweep, Variant, view
+from optgen.passes.pipeline import Watch, program_of, to_kernels
+from optgen.passes.problem import WIDTH
+from optgen.spec.model import Spec, Value
+from optgen.variant_choice import Situation, chosen, reached
+
+if TYPE_CHECKING:
+    from optgen.ir.text import ModuleOp
+
+#: Neighbours whose values a stencil reads: two, as on a path.
+NEIGHBOURS = 2
+
+#: Element operations that every backend rounds alike; a rule with no others can be bit-identical everywhere.
+_EXACT = frozenset(
+    {"arith.constant", "arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.negf", "arith.cmpf"}
+    | {"arith.select", "arith.minimumf", "arith.maximumf", "arith.andi", "arith.ori", "arith.xori"}
+    | {"arith.extf", "arith.truncf", "math.sqrt", "math.absf"}
+    | {"kernel.load", "kernel.store", "kernel.read", "kernel.stencil", "kernel.accumulate"}
+)
+_NOT_NOT = re.compile(r"not \(not (\w+)\)")
+
+
+class SweepData(TypedDict):
+    """One sweep: element slots read and written, those read at graph neighbours too, and the reductions taken in it."""
+
+    reads: list[str]
+    neighbours: list[str]
+    writes: list[str]
+    reductions: list[str]
+
+
+class VariantData(TypedDict):
+    """One variant. `when` is its condition in words, `always` where there is no other.
+
+    `bytes_per_param` counts every location once per sweep, as memory sees it; `issued_bytes_per_param` what the text
+    loads and stores, so that a stencil counts once per neighbour (two, as on a path).
+    """
+
+    name: str
+    when: str
+    settled: dict[str, Value]
+    sweeps: list[SweepData]
+    bytes_per_param: int
+    issued_bytes_per_param: int
+    scratch_bytes_per_param: int
+    collectives: int
+
+
+class HyperData(TypedDict):
+    """A hyper-parameter."""
+
+    default: Value
+    kind: str
+    over: str
+    domain: str
+    choices: list[str]
+    doc: str
+
+
+class StateData(TypedDict):
+    """A state of some tensor; coarser than an element it counts no bytes per parameter."""
+
+    extent: str
+    dtype: str
+    bytes_per_param: int
+    doc: str
+
+
+class Explanation(TypedDict):
+    """A rule with float32 parameters. Figures at this level are those of the primary variant: the one that a 2-d tensor
+    at relative depth 0 takes in its first step with the given values."""
+
+    rule: str
+    title: str
+    class_name: str
+    reference: str
+    digest: str
+    settled: dict[str, Value]
+    hyper: dict[str, HyperData]
+    state: dict[str, StateData]
+    values: dict[str, str]
+    variants: list[VariantData]
+    primary: str
+    when: str
+    sweeps: list[SweepData]
+    bytes_per_param: int
+    issued_bytes_per_param: int
+    scratch_bytes_per_param: int
+    collectives: int
+    state_bytes_per_param: int
+    exact: bool
+    inexact: list[str]
+    claims: list[str]
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    bytes: int
+    issued: int
+
+
+def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation:
+    """What is known of a rule under given values of its hypers, and defaults for the others."""
+    checked = compiler.settings(spec, given or {})
+    types: dict[str, ValueType] = {}
+    module = view(to_kernels(spec, checked, "float32", _types(types)))
+    situation = _situation(spec, checked)
+    primary = chosen(module, situation)
+    variants = [_variant(module, variant) for variant in module.variants]
+    first = variants[list(module.variants).index(primary)]
+    inexact = sorted({name for variant in module.variants for name in _inexact(variant)})
+    states = _states(spec, module)
+    needed = {slot for variant in reached(module, situation) for slot in variant.slots}
+    return Explanation(
+        rule=spec.name,
+        title=spec.title,
+        class_name=spec.class_name,
+        reference=spec.reference,
+        digest=spec.digest,
+        settled=dict(module.settled),
+        hyper={name: _hyper(spec, name) for name in spec.hypers},
+        state=states,
+        values={name: f"{found.kind} per {found.extent}" for name, found in types.items()},
+        variants=variants,
+        primary=first["name"],
+        when=first["when"],
+        sweeps=first["sweeps"],
+        bytes_per_param=first["bytes_per_param"],
+        issued_bytes_per_param=first["issued_bytes_per_param"],
+        scratch_bytes_per_param=first["scratch_bytes_per_param"],
+        collectives=first["collectives"],
+        state_bytes_per_param=sum(data["bytes_per_param"] for name, data in states.items() if name in needed),
+        exact=not inexact,
+        inexact=inexact,
+        claims=[_claim(claim.rule, claim.when) for claim in spec.claims],
+    )
+
+
+def _situation(spec: Spec, given: Mapping[str, Value]) -> Situation:
+    defaults: dict[str, Value] = {name: hyper.default for name, hyper in spec.hypers.items()}
+    values = {**defaults, **given}
+    return Situation({name: float(v) for name, v in values.items() if isinstance(v, bool | int | float)})
+
+
+def _types(types: dict[str, ValueType]) -> Watch:
+    """Collects what each assigned name holds at its finest, from the typed program."""
+
+    def watch(name: str, module: ModuleOp) -> None:
+        if name == "build":
+            for op in program_of(module).walk():
+                if isinstance(op, rule.SetOp):
+                    assigned, variable = type_of(op.value), op.variable.string_value()
+                    before = types.get(variable, assigned)
+                    types[variable] = ValueType.of(join(before.extent, assigned.extent), assigned.kind)
+
+    return watch
+
+
+def _hyper(spec: Spec, name: str) -> HyperData:
+    hyper = spec.hypers[name]
+    return HyperData(
+        default=hyper.default,
+        kind=hyper.kind,
+        over=hyper.over,
+        domain=hyper.domain.text if hyper.domain is not None else "",
+        choices=list(hyper.choices),
+        doc=" ".join(hyper.doc.split()),
+    )
+
+
+def _states(spec: Spec, module: Module) -> dict[str, StateData]:
+    """The states that some variant keeps."""
+    docs = {name: " ".join(state.doc.split()) for name, state in spec.states.items()}
+    return {
+        slot.name: StateData(
+            extent=slot.extent,
+            dtype=slot.dtype,
+            bytes_per_param=WIDTH[slot.dtype] if slot.extent == "elem" else 0,
+            doc=docs.get(slot.name.partition("[")[0], ""),
+        )
+        for slot in module.slots
+        if slot.role == "state"
+    }
+
+
+def _variant(module: Module, variant: Variant) -> VariantData:
+    sweeps = [_sweep(module, sweep) for sweep in variant.sweeps]
+    traffic = [_traffic(module, sweep) for sweep in variant.sweeps]
+    return VariantData(
+        name=variant.name,
+        when=_NOT_NOT.sub(r"\1", variant.when) or "always",
+        settled=dict(module.settled),
+        sweeps=sweeps,
+        bytes_per_param=sum(each.bytes for each in traffic),
+        issued_bytes_per_param=sum(each.issued for each in traffic),
+        scratch_bytes_per_param=0,  # kernels have no parameter-sized memory but their slots
+        collectives=sum(bool(sweep["reductions"]) for sweep in sweeps),
+    )
+
+
+def _of(ops: Sequence[Op], name: str) -> Iterator[Op]:
+    return (op for op in ops if op.name == name)
+
+
+def _sweep(module: Module, sweep: Sweep) -> SweepData:
+    """Slots in the order of the module's table."""
+    loads = {op.word("slot") for op in _of(sweep.ops, "kernel.load")}
+    stencils = {op.word("slot") for op in _of(sweep.ops, "kernel.stencil")}
+    stores = {op.word("slot") for op in _of(sweep.ops, "kernel.store")}
+    totals = [module.totals[op.word("total")] for op in _of(sweep.ops, "kernel.accumulate")]
+    names = [slot.name for slot in module.slots]
+    return SweepData(
+        reads=[name for name in names if name in loads | stencils],
+        neighbours=[name for name in names if name in stencils],
+        writes=[name for name in names if name in stores],
+        reductions=[f"{total.reduction} over {total.extent}: {total.name}" for total in totals],
+    )
+
+
+def _traffic(module: Module, sweep: Sweep) -> _Traffic:
+    width = {slot.name: WIDTH[slot.dtype] for slot in module.slots if slot.extent == "elem"}
+    loads = [op.word("slot") for op in _of(sweep.ops, "kernel.load")]
+    stencils = [op.word("slot") for op in _of(sweep.ops, "kernel.stencil")]
+    stores = [op.word("slot") for op in _of(sweep.ops, "kernel.store")]
+    stored = sum(width[name] for name in stores)
+    return _Traffic(
+        bytes=stored + sum(width[name] for name in {*loads, *stencils}),
+        issued=stored + sum(width[name] for name in loads) + NEIGHBOURS * sum(width[name] for name in stencils),
+    )
+
+
+def _inexact(variant: Variant) -> set[str]:
+    return {op.name.partition(".")[2] for sweep in variant.sweeps for op in sweep.ops if op.name not in _EXACT}
+
+
+def _claim(other: str, when: Mapping[str, object]) -> str:
+    settings = ", ".join(f"{name} = {value}" for name, value in when.items())
+    return f"reduces to {other}" + (f" where {settings}" if settings else "")
