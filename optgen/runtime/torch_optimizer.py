@@ -25,6 +25,11 @@ Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple
 FLAGS = ("foreach", MAXIMIZE, "capturable", "differentiable", "fused")
 
 
+_torch_add: Callable[[torch.optim.Optimizer, Group], None] = torch.optim.Optimizer.add_param_group
+#: What torch wraps to keep its compiler away; the wrapper imports that compiler, which takes most of a second.
+_add_param_group: Callable[[torch.optim.Optimizer, Group], None] = getattr(_torch_add, "__wrapped__", _torch_add)
+
+
 class Optimizer(torch.optim.Optimizer):
     """An optimizer whose rule was written once as equations; subclasses are generated and give `RULE`.
 
@@ -121,7 +126,7 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         own = (*FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
         torch_checks.unknown_keys(self.RULE, param_group, own)
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         try:
             self._adopt_group(self.param_groups[-1])
             if self._made:

@@ -2,7 +2,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from optgen.runtime.torch_groups import Depths, Edge, Players
+from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from torch import Tensor
 
@@ -268,6 +268,7 @@ class Nested(Optimizer):
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
         compat: reference repeats the published code: intervals up to max_interval + 1, exponent step + 1, raw
             logits
+        intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from name patterns
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
@@ -309,6 +310,7 @@ class Nested(Optimizer):
         lr_min_fraction: float | Tensor = 0.01,
         lr_warmup_start_fraction: float | Tensor = 0.01,
         compat: Literal["ours", "reference"] = "ours",
+        intervals: PerParameter = None,
         depths: Depths = None,
         maximize: bool = False,
         foreach: bool | None = None,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+import optgen.torch
 from optgen.errors import HyperError, UsageError
 from optgen.runtime import torch_groups
 from optgen.runtime.torch_optimizer import Optimizer
@@ -166,3 +167,23 @@ def test_describe_and_source(walker: OptimizerType) -> None:
     assert report[0].module.endswith("numba_float32.py")
     assert str(report).count("\n") == 6
     assert "def sweep(" in optimizer.source()
+
+
+def test_shipped_intervals_decide_which_state_there_is() -> None:
+    """An interval of 1 needs no accumulator; a changed number that decides about state brings the state along."""
+    classes = [getattr(optgen.torch, name) for name in dir(optgen.torch)]
+    scheduled = next(cls for cls in classes if any(h.per_parameter == "intervals" for h in cls.RULE.hypers))
+    pairs = [(name, Parameter(torch.ones(2, 2))) for name in ("a.weight", "b.weight")]
+    optimizer = scheduled(pairs, lr=0.1, intervals={"a.*": 1, "b.*": 3})
+    first, second = (optimizer.state[p] for _, p in pairs)
+    assert "acc" not in first
+    assert "acc" in second
+    for _ in range(3):
+        for _, p in pairs:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert [optimizer.state[p]["step"].item() for _, p in pairs] == [3, 1]
+    other = scheduled([("a.weight", Parameter(torch.ones(2)))], interval=1)
+    other.param_groups[0]["interval"] = 4
+    other.step()
+    assert "acc" in next(iter(other.state.values()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -349,3 +351,15 @@ def test_groups_with_different_kernels(roller: OptimizerType) -> None:
     assert torch.allclose(q, torch.full_like(q, 1 - 0.1 * (1 + 1.5 + 1.75)))
     assert torch.allclose(r, torch.full_like(r, 1 - 0.1 * (1 + 1.5)))
     assert [set(optimizer.state[x]) for x in (p, q)] == [{"step"}, {"step", "m"}]
+
+
+def test_making_one_and_stepping_leaves_torch_s_compiler_alone() -> None:
+    """Importing it takes most of a second, which would be most of the time to the first step."""
+    code = (
+        "import sys, torch, optgen.torch as o;"
+        "p = torch.nn.Parameter(torch.ones(1)); p.grad = torch.ones(1);"
+        "getattr(o, dir(o)[0])([p]).step();"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
