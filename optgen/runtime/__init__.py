@@ -1,0 +1,1 @@
+"""What generated code and the optimizers built on it need at run time; imports neither SymPy nor xDSL."""

@@ -1,0 +1,386 @@
+"""Compiled code that runs one chunk: where each stream lies, buffers for strided slots, neighbours, the segments."""
+
+# numba has no type information: everything that touches it here is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import numpy as np
+
+from optgen.runtime.abi import SEGMENT
+from optgen.runtime.cpu import (
+    ABSENT,
+    ADDRESS,
+    COL_OFFSET,
+    COL_VALUE,
+    COL_WIDTH,
+    MATRIX_OFFSET,
+    MATRIX_VALUE,
+    MATRIX_WIDTH,
+    MODE,
+    ROW_OFFSET,
+    ROW_VALUE,
+    ROW_WIDTH,
+    TENSOR_VALUE,
+    VARIANT,
+    ZERO_GRADIENT,
+)
+from optgen.runtime.layout import (
+    C_COL,
+    C_COL_BLOCK,
+    C_COL_END,
+    C_MATRIX,
+    C_MATRIX_END,
+    C_ROW,
+    C_ROW_BLOCK,
+    C_ROW_END,
+    C_TENSOR,
+    CHUNK,
+    CHUNK_FIELDS,
+    COL_PARTIAL,
+    COL_PARTIAL_WIDTH,
+    COL_TOTAL,
+    CONTEXTS,
+    LAYOUT,
+    MATRIX,
+    MAX,
+    MAX_STREAMS,
+    MIN,
+    NEIGHBOUR,
+    NEIGHBOUR_OTHER,
+    NEIGHBOUR_OWN,
+    P_FUNCTION,
+    P_STREAM,
+    P_STREAMS,
+    P_TOTAL,
+    P_TOTALS,
+    PARTIAL,
+    PARTIAL_WIDTH,
+    PROGRAM,
+    PROGRAM_FIELDS,
+    PULL,
+    READ,
+    ROW,
+    ROW_PARTIAL,
+    ROW_PARTIAL_WIDTH,
+    ROW_TOTAL,
+    S_ACCESS,
+    S_GRADIENT,
+    S_INDEX,
+    S_ITEM,
+    S_KIND,
+    S_OP,
+    S_ORDINAL,
+    SLOT,
+    SLOTS,
+    STENCIL,
+    STREAM,
+    STREAM_FIELDS,
+    SUM,
+    SWEEPS,
+    T_COL_AT,
+    T_COLS,
+    T_MATRICES,
+    T_MODULE,
+    T_NEIGHBOUR,
+    T_NEIGHBOURS,
+    T_ROW_AT,
+    T_ROWS,
+    TENSOR,
+    TENSOR_COLUMNS,
+    TENSOR_FIELDS,
+    TOTAL,
+    TOTAL_OP,
+    VARIANTS,
+    WRITE,
+    ZEROS,
+)
+from optgen.runtime.native import (
+    call_segment,
+    entry,
+    f4_at,
+    f8_at,
+    routine,
+    set_number,
+    set_word,
+    value,
+    word,
+)
+
+#: Length of a segment that needs no limit: the chunk's.
+WHOLE = 1 << 40
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+
+@routine("float64(int64)")
+def neutral(op):
+    """What a total of some operation starts from."""
+    if op == MAX:
+        return -np.inf
+    if op == MIN:
+        return np.inf
+    return 0.0
+
+
+@routine("float64(int64, float64, float64)")
+def combine(op, a, b):
+    """Two totals as one; NaN stays."""
+    if op == SUM:
+        return a + b
+    if b != b or (op == MAX and b > a) or (op == MIN and b < a):
+        return b
+    return a
+
+
+@routine("void(int64, int64, int64, int64, int64, int64)", "noinline")
+def copy_items(target, target_step, source, source_step, item, n):
+    """Copies n items of 4 or 8 bytes between addresses; steps are in items."""
+    if item == 4:
+        to4, from4 = f4_at(target), f4_at(source)
+        for i in range(n):
+            to4[i * target_step] = from4[i * source_step]
+    else:
+        to8, from8 = f8_at(target), f8_at(source)
+        for i in range(n):
+            to8[i * target_step] = from8[i * source_step]
+
+
+@routine("void(int64, int64, int64, int64, int64, int64, boolean)", "noinline")
+def copy_slot(packed, memory, layout, item, first, n, outward):
+    """Copies elements first to first + n, in walking order, from a slot's memory to a buffer, or outward.
+
+    A layout is its number of axes, their sizes and their steps in items, outermost first; 0 stands for "in order".
+    """
+    if layout == 0:
+        if outward:
+            copy_items(memory + first * item, 1, packed, 1, item, n)
+        else:
+            copy_items(packed, 1, memory + first * item, 1, item, n)
+        return
+    axes = word(layout, 0)
+    inner, step = word(layout, axes), word(layout, 2 * axes)
+    done = 0
+    while done < n:
+        within, rest = (first + done) % inner, (first + done) // inner
+        place = within * step
+        for axis in range(axes - 1, 0, -1):
+            size = word(layout, axis)
+            place += rest % size * word(layout, axes + axis)
+            rest //= size
+        run = min(n - done, inner - within)
+        if outward:
+            copy_items(memory + place * item, step, packed + done * item, 1, item, run)
+        else:
+            copy_items(packed + done * item, 1, memory + place * item, step, item, run)
+        done += run
+
+
+# -- neighbours ----------------------------------------------------------------------------------------------------
+
+
+@routine("void(int64, int64, int64, float64, float64, boolean, int64, int64)", "noinline")
+def pull_one(target, own, other, a, b, first, item, n):
+    """target = a*own - b*other, or added to it; nothing where both are equal and a = b."""
+    if item == 4:
+        d, x, y, e, c = f4_at(target), f4_at(own), f4_at(other), np.float32(a), np.float32(a - b)
+        for i in range(n):
+            d[i] = (np.float32(0) if first else d[i]) + e * (x[i] - y[i])
+        if a != b:
+            for i in range(n):
+                d[i] += c * y[i]
+    else:
+        D, X, Y = f8_at(target), f8_at(own), f8_at(other)
+        for i in range(n):
+            D[i] = (0.0 if first else D[i]) + a * (X[i] - Y[i])
+        if a != b:
+            for i in range(n):
+                D[i] += (a - b) * Y[i]
+
+
+@routine("void(int64, int64, int64, int64, float64, float64, int64, int64)", "noinline")
+def pull_two(target, own, other, third, a, b, item, n):
+    """target = a*(own - other) + b*(own - third): the usual case of two neighbours in one pass."""
+    if item == 4:
+        d, x, y, z, e, f = f4_at(target), f4_at(own), f4_at(other), f4_at(third), np.float32(a), np.float32(b)
+        for i in range(n):
+            d[i] = e * (x[i] - y[i]) + f * (x[i] - z[i])
+    else:
+        D, X, Y, Z = f8_at(target), f8_at(own), f8_at(other), f8_at(third)
+        for i in range(n):
+            D[i] = a * (X[i] - Y[i]) + b * (X[i] - Z[i])
+
+
+@routine("int64(int64, int64, int64, int64, int64, int64, int64)", "optsize")
+def values_of(plan, ctx, t, stream, buffer, first, n):
+    """Address of n elements of a slot of a tensor, copied to the buffer if they do not lie in order."""
+    slot, item = word(stream, S_INDEX), word(stream, S_ITEM)
+    if entry(ctx, MODE, t) == ZERO_GRADIENT and word(stream, S_GRADIENT) != 0:
+        return word(plan, ZEROS)
+    cell = t * word(plan, SLOTS) + slot
+    memory, layout = entry(ctx, ADDRESS, cell), entry(plan, LAYOUT, cell)
+    if layout == 0:
+        return memory + first * item
+    copy_slot(buffer, memory, layout, item, first, n, False)
+    return buffer
+
+
+@routine("void(int64, int64, int64, int64, int64, int64, int64, int64)", "noinline", "optsize")
+def pull(plan, ctx, t, stream, target, buffers, first, n):
+    """The sum over neighbours of a*own - b*other, at the target; in the slot's own type."""
+    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    item = word(stream, S_ITEM)
+    own = values_of(plan, ctx, t, stream, buffers, first, n)
+    edge = word(tensor, T_NEIGHBOUR)
+    end = edge + word(tensor, T_NEIGHBOURS)
+    begin = edge
+    while edge < end:
+        a, b = value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge)
+        u = entry(plan, NEIGHBOUR, edge)
+        other = values_of(plan, ctx, u, stream, buffers + 8 * SEGMENT, first, n)
+        if edge == begin and edge + 1 < end and a == b:
+            c, d = value(plan, NEIGHBOUR_OWN, edge + 1), value(plan, NEIGHBOUR_OTHER, edge + 1)
+            if c == d:
+                u = entry(plan, NEIGHBOUR, edge + 1)
+                third = values_of(plan, ctx, u, stream, buffers + 16 * SEGMENT, first, n)
+                pull_two(target, own, other, third, a, c, item, n)
+                edge += 2
+                continue
+        pull_one(target, own, other, a, b, edge == begin, item, n)
+        edge += 1
+
+
+# -- one chunk -----------------------------------------------------------------------------------------------------
+
+
+@routine("int64(int64, int64, int64, int64, int64, int64, int64)", "noinline")
+def open_stream(plan, ctx, t, chunk, stream, buffer, terms):
+    """Writes where a stream of a chunk lies: base, steps per matrix, row and column in bytes, and what else to do."""
+    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    rows, cols, matrices = word(tensor, T_ROWS), word(tensor, T_COLS), word(tensor, T_MATRICES)
+    kind, index = word(stream, S_KIND), word(stream, S_INDEX)
+    base, per_matrix, per_row, per_col, how = buffer, 0, 0, 0, 0
+    if kind == SLOT:
+        item, access = word(stream, S_ITEM), word(stream, S_ACCESS)
+        cell = t * word(plan, SLOTS) + index
+        if entry(ctx, MODE, t) == ZERO_GRADIENT and word(stream, S_GRADIENT) != 0:
+            base = word(plan, ZEROS)
+        elif entry(ctx, MODE, t) == ZERO_GRADIENT and (access & WRITE) != 0:
+            how = access & READ
+        elif entry(plan, LAYOUT, cell) != 0:
+            how = access
+        else:
+            base = entry(ctx, ADDRESS, cell)
+            per_matrix, per_row, per_col = rows * cols * item, cols * item, item
+    elif kind == STENCIL:
+        if word(tensor, T_NEIGHBOURS) == 0:
+            base = word(plan, ZEROS)
+        else:
+            how = PULL
+    elif kind == MATRIX:
+        base = word(ctx, MATRIX_VALUE) + 8 * (index * word(ctx, MATRIX_WIDTH) + entry(ctx, MATRIX_OFFSET, t))
+        per_matrix = 8
+    elif kind in (ROW, ROW_TOTAL):
+        per_matrix, per_row = 8 * rows, 8
+        if kind == ROW_TOTAL and word(tensor, T_ROW_AT) >= 0:
+            cell = word(tensor, T_ROW_AT) + word(chunk, C_COL_BLOCK) * matrices * rows
+            cell += word(stream, S_ORDINAL) * word(plan, ROW_PARTIAL_WIDTH)
+            base = word(plan, ROW_PARTIAL) + 8 * cell
+        else:
+            base = word(ctx, ROW_VALUE) + 8 * (index * word(ctx, ROW_WIDTH) + entry(ctx, ROW_OFFSET, t))
+    else:
+        per_matrix, per_col = 8 * cols, 8
+        if kind == COL_TOTAL and word(tensor, T_COL_AT) >= 0:
+            cell = word(tensor, T_COL_AT) + word(chunk, C_ROW_BLOCK) * matrices * cols
+            cell += word(stream, S_ORDINAL) * word(plan, COL_PARTIAL_WIDTH)
+            base = word(plan, COL_PARTIAL) + 8 * cell
+        else:
+            base = word(ctx, COL_VALUE) + 8 * (index * word(ctx, COL_WIDTH) + entry(ctx, COL_OFFSET, t))
+    set_word(terms, 0, base)
+    set_word(terms, 1, per_matrix)
+    set_word(terms, 2, per_row)
+    set_word(terms, 3, per_col)
+    set_word(terms, 4, how)
+    return how
+
+
+@routine("void(int64, int64, int64)", "noinline", "optsize")
+def clear_totals(chunk, stream, terms):
+    """Sets the row or column totals that a chunk adds to, to what they start from."""
+    kind, start = word(stream, S_KIND), neutral(word(stream, S_OP))
+    begin, end, step = word(chunk, C_ROW), word(chunk, C_ROW_END), word(terms, 2)
+    if kind == COL_TOTAL:
+        begin, end, step = word(chunk, C_COL), word(chunk, C_COL_END), word(terms, 3)
+    for matrix in range(word(chunk, C_MATRIX), word(chunk, C_MATRIX_END)):
+        for i in range(begin, end):
+            set_number(word(terms, 0) + matrix * word(terms, 1) + i * step, 0, start)
+
+
+@routine("void(int64, int64, int64, int64)", "noinline")
+def run_chunk(plan, sweep, index, scratch):
+    """Runs one sweep's segments over one chunk."""
+    chunk = word(plan, CHUNK) + 8 * CHUNK_FIELDS * index
+    t = word(chunk, C_TENSOR)
+    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    ctx = entry(plan, CONTEXTS, word(tensor, T_MODULE))
+    program = program_of(plan, ctx, tensor, t, sweep)
+    function = word(program, P_FUNCTION)
+    if function == 0 or entry(ctx, MODE, t) == ABSENT:
+        return
+    streams, count = word(plan, STREAM) + 8 * STREAM_FIELDS * word(program, P_STREAM), word(program, P_STREAMS)
+    terms = scratch + 8 * word(plan, MAX_STREAMS)
+    buffers = scratch + 8 * ((6 * word(plan, MAX_STREAMS) + 15) // 8 * 8)
+    special, longest = 0, WHOLE
+    for j in range(count):
+        stream, term = streams + 8 * STREAM_FIELDS * j, terms + 40 * j
+        special |= open_stream(plan, ctx, t, chunk, stream, buffers + 8 * SEGMENT * j, term)
+        if word(stream, S_KIND) >= ROW_TOTAL:
+            clear_totals(chunk, stream, term)
+            longest = SEGMENT
+        if word(term, 0) == word(plan, ZEROS):
+            longest = SEGMENT
+    if special != 0 or word(program, P_TOTALS) != 0:
+        longest = SEGMENT
+    totals = word(plan, PARTIAL) + 8 * index * word(plan, PARTIAL_WIDTH)
+    for j in range(word(program, P_TOTALS)):
+        column = entry(plan, TOTAL, word(program, P_TOTAL) + j)
+        set_number(totals, j, neutral(entry(plan, TOTAL_OP, column)))
+    scalars = word(ctx, TENSOR_VALUE) + 8 * t * word(plan, TENSOR_COLUMNS)
+    end = word(chunk, C_COL_END)
+    for matrix in range(word(chunk, C_MATRIX), word(chunk, C_MATRIX_END)):
+        for row in range(word(chunk, C_ROW), word(chunk, C_ROW_END)):
+            first = (matrix * word(tensor, T_ROWS) + row) * word(tensor, T_COLS)
+            for col in range(word(chunk, C_COL), end, longest):
+                n = min(longest, end - col)
+                for j in range(count):
+                    term = terms + 40 * j
+                    set_word(
+                        scratch, j, word(term, 0) + matrix * word(term, 1) + row * word(term, 2) + col * word(term, 3)
+                    )
+                if special != 0:
+                    exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, False)
+                call_segment(function, n, scratch, scalars, totals)
+                if (special & WRITE) != 0:
+                    exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, True)
+
+
+@routine("void(int64, int64, int64, int64, int64, int64, int64, int64, int64, boolean)", "noinline", "optsize")
+def exchange(plan, ctx, t, streams, count, terms, buffers, first, n, outward):
+    """Fills the buffers of a segment, or stores what was written to them."""
+    for j in range(count):
+        how, stream, buffer = word(terms, 5 * j + 4), streams + 8 * STREAM_FIELDS * j, buffers + 8 * SEGMENT * j
+        if (how & (WRITE if outward else READ)) != 0:
+            cell = t * word(plan, SLOTS) + word(stream, S_INDEX)
+            memory, layout = entry(ctx, ADDRESS, cell), entry(plan, LAYOUT, cell)
+            copy_slot(buffer, memory, layout, word(stream, S_ITEM), first, n, outward)
+        elif how == PULL and not outward:
+            apart = buffers + 8 * SEGMENT * word(plan, MAX_STREAMS)
+            pull(plan, ctx, t, stream, buffer, apart, first, n)
+
+
+@routine("int64(int64, int64, int64, int64, int64)")
+def program_of(plan, ctx, tensor, t, sweep):
+    """Address of what a tensor's variant does in a sweep."""
+    variant = word(tensor, T_MODULE) * word(plan, VARIANTS) + entry(ctx, VARIANT, t)
+    return word(plan, PROGRAM) + 8 * PROGRAM_FIELDS * (variant * word(plan, SWEEPS) + sweep - 1)

@@ -1,0 +1,250 @@
+"""What generated CPU kernels are written with: three function decorators, typed views of memory, and a few operations.
+
+A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory through views, which cost nothing::
+
+    @segment
+    def sweep_1(n, streams, scalars, totals):
+        param = f4_stream(streams[0], n)
+        g = f4_stream(streams[1], n)
+        lr = f4(scalars[0])
+        t0 = f4(0)
+        for i in range(n):
+            param[i] = param[i] - lr * g[i]
+            t0 = add_reassoc(t0, g[i] * g[i])
+        totals[0] += f8(t0)
+
+    @stage
+    def stage_0(ctx, begin, end):
+        members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+        mode = i8_stream(ctx[MODE], ctx[TENSORS])
+        hyper = f8_table(ctx[HYPER], ctx[TENSORS], 3)
+        value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 1)
+        for k in range(begin, end):
+            t = members[k]
+            if mode[t] == ABSENT:
+                continue
+            value[t, 0] = -hyper[t, 0]
+
+===============================  =================================================================================
+``segment stage select``         decorators: C functions of the three signatures, compiled at import, cached on disk
+``f4 f8 i8``                     the scalar types (``np.float32``, ``np.float64``, ``np.int64``)
+``f4_stream(address, n)``        1-d array of n float32 at an address; ``f8_stream``, ``i8_stream`` likewise
+``f8_table(address, rows, cols)``  2-d array, C-contiguous; ``i8_table`` likewise
+``load_f4(address)``             one float32; ``load_f8``, ``load_i8`` likewise
+``store_f4(address, x)``         ``store_f8``, ``store_i8`` likewise
+``add_reassoc(acc, x)``          ``acc + x`` whose order of summation is free: only reductions are vectorised this way
+``maximum minimum (a, b)``       of two floats; NaN if either is NaN; vectorised, in reductions too
+``TENSORS`` ... ``EDGE_MATCHED``   every name of :class:`optgen.runtime.abi.Word`, as an index into ``ctx``
+``ABSENT ACTIVE ZERO_GRADIENT``  the values of the mode table
+===============================  =================================================================================
+"""
+
+# numba asks for these argument names whether they are used or not.
+# ruff: noqa: ARG001
+# numba has no type information: everything that touches it here is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import cfunc, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from optgen.runtime.abi import Mode, Word
+
+f4 = np.float32
+f8 = np.float64
+i8 = np.int64
+
+# numba reads plain integers from a module, not members of an enumeration
+TENSORS = int(Word.TENSORS)
+LAYERS = int(Word.LAYERS)
+MEMBERS = int(Word.MEMBERS)
+MEMBER_COUNT = int(Word.MEMBER_COUNT)
+MODE = int(Word.MODE)
+VARIANT = int(Word.VARIANT)
+HYPER = int(Word.HYPER)
+META = int(Word.META)
+INPUT = int(Word.INPUT)
+STEP = int(Word.STEP)
+ADDRESS = int(Word.ADDRESS)
+TENSOR_VALUE = int(Word.TENSOR_VALUE)
+LAYER_VALUE = int(Word.LAYER_VALUE)
+MODEL_VALUE = int(Word.MODEL_VALUE)
+TENSOR_TOTAL = int(Word.TENSOR_TOTAL)
+MATRIX_VALUE = int(Word.MATRIX_VALUE)
+ROW_VALUE = int(Word.ROW_VALUE)
+COL_VALUE = int(Word.COL_VALUE)
+MATRIX_WIDTH = int(Word.MATRIX_WIDTH)
+ROW_WIDTH = int(Word.ROW_WIDTH)
+COL_WIDTH = int(Word.COL_WIDTH)
+MATRIX_OFFSET = int(Word.MATRIX_OFFSET)
+ROW_OFFSET = int(Word.ROW_OFFSET)
+COL_OFFSET = int(Word.COL_OFFSET)
+LAYER_OF = int(Word.LAYER_OF)
+LAYER_START = int(Word.LAYER_START)
+LAYER_MEMBER = int(Word.LAYER_MEMBER)
+LAYER_PRESENT = int(Word.LAYER_PRESENT)
+EDGE_START = int(Word.EDGE_START)
+EDGE_TO = int(Word.EDGE_TO)
+EDGE_OWN = int(Word.EDGE_OWN)
+EDGE_OTHER = int(Word.EDGE_OTHER)
+EDGE_MATCHED = int(Word.EDGE_MATCHED)
+ABSENT = int(Mode.ABSENT)
+ACTIVE = int(Mode.ACTIVE)
+ZERO_GRADIENT = int(Mode.ZERO_GRADIENT)
+
+
+class Compiled(Protocol):
+    """A compiled C function."""
+
+    @property
+    def address(self) -> int: ...
+
+
+R = TypeVar("R")
+
+_WORDS = types.CPointer(types.int64)
+_NUMBERS = types.CPointer(types.float64)
+SEGMENT_SIGNATURE = types.void(types.int64, _WORDS, _NUMBERS, _NUMBERS)
+STAGE_SIGNATURE = types.void(_WORDS, types.int64, types.int64)
+
+
+def cached(make: Callable[[bool], R]) -> R:
+    """``make(True)``, which caches on disk, or ``make(False)`` where that is not to be had.
+
+    No folder may be written, or the cache was made by an import of the same file under another module name.
+    """
+    try:
+        return make(True)
+    except ModuleNotFoundError:
+        return make(False)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return make(False)
+
+
+def _c_function(function: Callable[..., None], signature: object) -> Compiled:
+    # error_model: Python's test for division by zero stops vectorisation. No fastmath: results are the text's.
+    def make(cache: bool) -> Compiled:
+        return cast(Compiled, cfunc(signature, error_model="numpy", cache=cache)(function))
+
+    return cached(make)
+
+
+def segment(function: Callable[..., None]) -> Compiled:
+    """Compile ``function(n, streams, scalars, totals)``: element code for n consecutive elements."""
+    return _c_function(function, SEGMENT_SIGNATURE)
+
+
+def stage(function: Callable[..., None]) -> Compiled:
+    """Compile ``function(ctx, begin, end)``: coarse code for units begin to end."""
+    return _c_function(function, STAGE_SIGNATURE)
+
+
+def select(function: Callable[..., None]) -> Compiled:
+    """Compile ``function(ctx, begin, end)``: writes the variant of members begin to end."""
+    return _c_function(function, STAGE_SIGNATURE)
+
+
+def _view(element: types.Type, ndim: int) -> Callable[..., object]:
+    """An intrinsic ``(address, *lengths) -> array`` that only fills in the array's structure."""
+    array = types.Array(element, ndim, "C")
+    item = element.bitwidth // 8
+
+    def codegen(context, builder, signature, args):
+        view = make_array(array)(context, builder)
+        lengths = args[1:]
+        strides = [context.get_constant(types.intp, item)]
+        for length in reversed(lengths[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        populate_array(
+            view,
+            data=builder.inttoptr(args[0], view.data.type),
+            shape=cgutils.pack_array(builder, lengths),
+            strides=cgutils.pack_array(builder, strides),
+            itemsize=context.get_constant(types.intp, item),
+            meminfo=None,
+        )
+        return view._getvalue()
+
+    def stream(typingctx, address, n):
+        return array(types.int64, types.int64), codegen
+
+    def table(typingctx, address, rows, cols):
+        return array(types.int64, types.int64, types.int64), codegen
+
+    return intrinsic(stream if ndim == 1 else table)
+
+
+f4_stream = _view(types.float32, 1)
+f8_stream = _view(types.float64, 1)
+i8_stream = _view(types.int64, 1)
+f8_table = _view(types.float64, 2)
+i8_table = _view(types.int64, 2)
+
+
+def _load(element: types.Type) -> Callable[..., object]:
+    def load(typingctx, address):
+        def codegen(context, builder, signature, args):
+            pointer = builder.inttoptr(args[0], context.get_value_type(types.CPointer(element)))
+            return builder.load(pointer)
+
+        return element(types.int64), codegen
+
+    return intrinsic(load)
+
+
+def _store(element: types.Type) -> Callable[..., object]:
+    def store(typingctx, address, x):
+        def codegen(context, builder, signature, args):
+            pointer = builder.inttoptr(args[0], context.get_value_type(types.CPointer(element)))
+            builder.store(args[1], pointer)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, element), codegen
+
+    return intrinsic(store)
+
+
+load_f4, store_f4 = _load(types.float32), _store(types.float32)
+load_f8, store_f8 = _load(types.float64), _store(types.float64)
+load_i8, store_i8 = _load(types.int64), _store(types.int64)
+
+
+@intrinsic
+def add_reassoc(typingctx, acc, x):
+    """acc + x as part of a sum whose order is free; x is converted to the accumulator's type."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fadd(args[0], args[1], flags=("reassoc", "nsz"))
+
+    return acc(acc, acc), codegen
+
+
+def _extremum(name: str) -> Callable[..., object]:
+    def extremum(typingctx, a, b):
+        result = types.float64 if types.float64 in (a, b) else types.float32
+
+        def codegen(context, builder, signature, args):
+            number = args[0].type
+            suffix = "f64" if number == ir.DoubleType() else "f32"
+            kind = ir.FunctionType(number, [number, number])
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix}")
+            return builder.call(function, args)
+
+        return result(result, result), codegen
+
+    return intrinsic(extremum)
+
+
+maximum = _extremum("maximum")
+minimum = _extremum("minimum")

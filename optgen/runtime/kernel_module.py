@@ -1,0 +1,121 @@
+"""Generated kernel modules: what their manifests say, and how their files are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypedDict, cast
+
+from optgen.errors import BackendError
+from optgen.runtime import abi
+
+
+class Slot(TypedDict):
+    """Per-tensor memory: the parameter, its gradient, a state. Slot 0 is the parameter, 1 the gradient."""
+
+    name: str
+    extent: str
+    dtype: str
+    role: str
+
+
+class Total(TypedDict):
+    """A reduction over a tensor or more: a column of the table of totals."""
+
+    name: str
+    op: str
+
+
+class Sweep(TypedDict):
+    """What one variant does in one sweep: its segment function, where the streams lie, which totals it takes."""
+
+    function: str
+    streams: Sequence[Sequence[str | int]]
+    totals: Sequence[int]
+
+
+class Variant(TypedDict):
+    """The program of some tensors."""
+
+    name: str
+    when: str
+    slots: Sequence[str]
+    sweeps: Sequence[Sweep | None]
+
+
+Manifest = TypedDict(
+    "Manifest",
+    {
+        "abi": int,
+        "rule": str,
+        "class": str,
+        "digest": str,
+        "backend": str,
+        "settled": dict[str, object],
+        "dtype": dict[str, str],
+        "hypers": list[str],
+        "inputs": list[str],
+        "slots": list[Slot],
+        "values": dict[str, list[str]],
+        "totals": list[Total],
+        "matrix": str,
+        "tiled": bool,
+        "graph": bool,
+        "stencil": bool,
+        "sweeps": int,
+        "barriers": list[str],
+        "select": str | None,
+        "stages": list[list[tuple[str, str]]],
+        "variants": list[Variant],
+    },
+)
+
+
+@dataclass(frozen=True)
+class Module:
+    """A loaded module: its manifest, the C addresses of its functions, and what keeps those alive."""
+
+    manifest: Manifest
+    functions: Mapping[str, int]
+    path: str
+    source: str
+    keep: object
+
+
+class _Function(Protocol):
+    address: int
+
+
+class _File(Protocol):
+    MANIFEST: Manifest
+    FUNCTIONS: Mapping[str, _Function]
+
+
+def load_module(path: str) -> Module:
+    """Imports a generated file under a name of its own. BackendError if it is missing or not made for this runtime."""
+    # numba's cache names the module that it compiled: one file, one name, however the path is spelled
+    name = f"optgen_kernels_{hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BackendError(f"{path} is not a Python file: name a kernel module that `optgen build` wrote")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+        with open(path, encoding="utf-8") as file:
+            source = file.read()
+    except OSError as error:
+        raise BackendError(f"cannot read the kernel module {path}: {error}. Build it again") from error
+    file_ = cast(_File, loaded)
+    if not hasattr(loaded, "MANIFEST") or not hasattr(loaded, "FUNCTIONS"):
+        raise BackendError(f"{path} holds no kernels: name a kernel module that `optgen build` wrote")
+    if file_.MANIFEST["abi"] != abi.VERSION:
+        raise BackendError(
+            f"{path} was built for interface {file_.MANIFEST['abi']} and this is {abi.VERSION}: build it again"
+        )
+    addresses = {name: function.address for name, function in file_.FUNCTIONS.items()}
+    return Module(file_.MANIFEST, addresses, path, source, loaded)

@@ -1,0 +1,202 @@
+"""Operations the driver needs that numba does not offer: calls by address, atomic words, tables at addresses."""
+
+# numba asks for these argument names whether they are used or not.
+# ruff: noqa: ARG001
+# numba has no type information: everything that touches it here is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir
+from numba import types
+from numba.core import compiler, sigutils, typing
+from numba.extending import intrinsic
+
+_WORD = ir.IntType(64)
+_WORDS = _WORD.as_pointer()
+_POINTER = ir.IntType(8).as_pointer()
+
+
+def _intrinsic(call: Callable[..., object], name: str, names: Sequence[str]) -> Callable[..., object]:
+    """An intrinsic with named arguments, which numba asks for."""
+    call.__name__ = name
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(each, kind) for each in ("typingctx", *names)]
+    call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return intrinsic(call)
+
+
+def routine(signature: str, *attributes: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Compile a function as part of whatever calls it, with LLVM function attributes.
+
+    numba's own way makes machine code of each function for itself before it inlines it, which costs seconds for a
+    driver of twenty functions; here all of them are one module that is optimised once.
+    """
+    arguments, result = sigutils.normalize_signature(signature)
+    kind = typing.signature(result, *arguments)
+
+    def decorate(function: Callable[..., object]) -> Callable[..., object]:
+        made = weakref.WeakKeyDictionary()
+
+        def codegen(context, builder, _, args):
+            library = context.active_code_library
+            if library not in made:
+                flags = compiler.Flags()
+                flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+                flags.error_model = "numpy"
+                made[library] = compiler.compile_internal(
+                    context.typing_context, context, library, function, kind.args, kind.return_type, flags, {}
+                ).fndesc
+                compiled = library._final_module.get_function(made[library].llvm_func_name)
+                compiled.linkage = "linkonce_odr"
+                for attribute in attributes:
+                    compiled.add_function_attribute(attribute)
+            return context.call_internal(builder, made[library], kind, args)
+
+        def call(typingctx, *args):
+            return kind, codegen
+
+        return _intrinsic(call, function.__name__, list(inspect.signature(function).parameters))
+
+    return decorate
+
+
+def _call(*kinds: ir.Type) -> Callable[..., object]:
+    """An intrinsic that calls the C function at its first argument; addresses are passed as integers."""
+
+    def codegen(context, builder, signature, args):
+        values = [
+            builder.inttoptr(value, kind) if isinstance(kind, ir.PointerType) else value
+            for value, kind in zip(args[1:], kinds, strict=True)
+        ]
+        function = ir.FunctionType(ir.VoidType(), list(kinds)).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), values)
+        return context.get_dummy_value()
+
+    def call(typingctx, function, *args):
+        return types.void(*[types.int64] * (1 + len(kinds))), codegen
+
+    return _intrinsic(call, "call", ["function", *(f"x{i}" for i in range(len(kinds)))])
+
+
+call_segment = _call(_WORD, _POINTER, _POINTER, _POINTER)
+call_stage = _call(_POINTER, _WORD, _WORD)
+
+
+@intrinsic
+def atomic_add(typingctx, address, x):
+    """Adds to the word at an address; the value before."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], _WORDS), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def atomic_swap(typingctx, address, x):
+    """Sets the word at an address, so that whoever sees it sees everything written before; the value before."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("xchg", builder.inttoptr(args[0], _WORDS), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def word(typingctx, table, index):
+    """Entry of a table of words at an address."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], _WORDS)
+        return builder.load(builder.gep(pointer, [args[1]]))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def entry(typingctx, table, name, index):
+    """Entry of the table of words whose address is a word of another table."""
+
+    def codegen(context, builder, signature, args):
+        table = builder.load(builder.gep(builder.inttoptr(args[0], _WORDS), [args[1]]))
+        return builder.load(builder.gep(builder.inttoptr(table, _WORDS), [args[2]]))
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def value(typingctx, table, name, index):
+    """Entry of the table of float64 whose address is a word of a table."""
+
+    def codegen(context, builder, signature, args):
+        table = builder.load(builder.gep(builder.inttoptr(args[0], _WORDS), [args[1]]))
+        return builder.load(builder.gep(builder.inttoptr(table, ir.DoubleType().as_pointer()), [args[2]]))
+
+    return types.float64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def set_word(typingctx, table, index, x):
+    """Sets an entry of a table of words at an address."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], _WORDS)
+        builder.store(args[2], builder.gep(pointer, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, address):
+    """The word at an address as other threads last left it."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(builder.inttoptr(args[0], _WORDS), "seq_cst", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def number(typingctx, table, index):
+    """Entry of a table of float64 at an address."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+        return builder.load(builder.gep(pointer, [args[1]]))
+
+    return types.float64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def set_number(typingctx, table, index, x):
+    """Sets an entry of a table of float64 at an address."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+        builder.store(args[2], builder.gep(pointer, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float64), codegen
+
+
+def _at(element: types.Type) -> Callable[..., object]:
+    """An intrinsic that turns an address into a pointer to elements."""
+
+    def pointer(typingctx, address):
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(element)(types.int64), codegen
+
+    return intrinsic(pointer)
+
+
+f4_at = _at(types.float32)
+f8_at = _at(types.float64)

@@ -1,0 +1,349 @@
+"""All memory that the kernels of one optimizer share with their driver, and the step that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optgen.errors import StateError
+from optgen.runtime import layout as at
+from optgen.runtime.abi import META, SEGMENT, Mode, Word
+from optgen.runtime.chunks import (
+    CHUNK_ELEMENTS,
+    COUPLED_ELEMENTS,
+    Claims,
+    Shape,
+    claims,
+    cut,
+    grid,
+    shuffled,
+    slot_layout,
+    walking_order,
+)
+from optgen.runtime.graph import Edges, Graph, Neighbours, matched_groups, neighbours, roles_of
+from optgen.runtime.kernel_module import Manifest, Module, load_module
+from optgen.runtime.pool import Job, Scratch, run_step
+from optgen.runtime.programs import chainable, coupled, programs, slot_bytes
+from optgen.runtime.rule_info import view
+
+__all__ = ["Manifest", "Module", "Tables", "TensorInfo", "load_module"]
+
+#: Below so many bytes (all slots of all tensors) other threads would come too late to help.
+THREADED_BYTES = 4 << 20
+#: Tensors of at most so many bytes go through all their sweeps in one thread's cache.
+CACHE_BYTES = 1 << 20
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What the tables are told about a tensor. Tensors with equal ``player`` form a layer; ``role`` is within it."""
+
+    shape: tuple[int, ...]
+    player: int
+    role: str
+    depth: float
+    dtype: str
+
+
+class Tables:
+    """The tables of one optimizer's kernels: one or several modules that differ in dtype only.
+
+    The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
+    (f64[inputs]) in place. ``coupled``: tensors affect one another.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[Module],
+        infos: Sequence[TensorInfo],
+        module_of: Sequence[int],
+        *,
+        edges: Sequence[tuple[int, int, float]] | None = None,
+        laplacian: str = "combinatorial",
+        coupling: str = "transport",
+    ) -> None:
+        self.modules = list(modules)
+        self.infos = list(infos)
+        self.module_of = np.array(module_of, dtype=np.int64)
+        manifest = self._manifest = modules[0].manifest
+        self.coupled = coupled(manifest)
+        self._programs = programs(modules)
+        self._keep: dict[str, NDArray[np.generic]] = {}
+        self._contexts = np.zeros((len(modules), Word.COUNT), dtype=np.int64)
+        self._plan = np.zeros(at.PLAN_WORDS, dtype=np.int64)
+        self._players = [info.player for info in infos]
+        self._roles = [info.role for info in infos]
+        self._graph: Graph | None = None
+        groups: list[list[int]] = []
+        if manifest["graph"] or manifest["stencil"]:
+            kinds = roles_of(self._players, self._roles, [i.shape for i in infos], [i.dtype for i in infos])
+            self._graph = Graph(kinds, edges, laplacian, coupling)
+            if manifest["stencil"]:
+                groups = matched_groups(self._graph, self._players, self._roles)
+        self._group_of = {tensor: group for group in groups for tensor in group}
+        self._views = [view(info.shape, manifest["matrix"]) for info in infos]
+        self._numel = np.array([m * r * c for m, r, c in self._views], dtype=np.int64)
+        self._allocate_values()
+        self._allocate_layers()
+        self._chunks(groups)
+        self._plan_programs()
+        self._layouts: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
+        self._scratch = Scratch(self._programs.max_streams)
+        self._job = self._new_job()
+        self._arrangement: tuple[bool, int | None] | None = None
+        self._calls = 0
+        self._active: NDArray[np.bool_] | None = None
+        self.set_active(np.ones(len(infos), dtype=np.bool_))
+
+    # -- what the caller sets ---------------------------------------------------------------------------------------
+
+    def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
+        """Element strides of a slot's tensor in logical order; None: C-contiguous. StateError where it must be."""
+        if self._manifest["slots"][slot]["extent"] != "elem":
+            if strides is not None:
+                name = self._manifest["slots"][slot]["name"]
+                raise StateError(f'the state "{name}" of tensor {tensor} must be contiguous: assign .contiguous()')
+            return
+        if strides == self._strides.get((tensor, slot)):
+            return
+        if strides is None:
+            del self._strides[tensor, slot]
+        else:
+            self._strides[tensor, slot] = strides
+        self._moved.update(self._group_of.get(tensor, [tensor]) if slot == 0 else [tensor])
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        """Which tensors have a gradient in the next step. Nothing happens if these are the same as last time."""
+        if self._active is not None and np.array_equal(active, self._active):
+            return
+        self._active = active.copy()
+        present = np.zeros(self._layer_count, dtype=np.bool_)
+        present[np.array(self._players, dtype=np.int64)[active]] = True
+        beside = present[self._players] if self.coupled and self.infos else np.zeros(len(self.infos), dtype=np.bool_)
+        self._mode[:] = np.where(active, Mode.ACTIVE, np.where(beside, Mode.ZERO_GRADIENT, Mode.ABSENT))
+        self._present[:] = present
+        self._bytes = int(self._numel[self._mode != Mode.ABSENT].sum()) * slot_bytes(self._manifest)
+        if self._graph is not None:
+            found = self._graph.edges(present)
+            self._set_edges(found)
+            if self._manifest["stencil"]:
+                self._set_neighbours(neighbours(found, self._players, self._roles))
+
+    # -- the step ---------------------------------------------------------------------------------------------------
+
+    def run(self, step: int, *, threads: int, order_seed: int | None = None) -> None:
+        """Runs one step. step: 1 + optimizer steps completed; order_seed: for tests, the work in random order."""
+        self._calls = 0
+        if not self._mode.any():
+            return
+        self._step[0] = step
+        if self._moved:
+            self._place()
+        threads = threads if self._bytes >= THREADED_BYTES or order_seed is not None else 1
+        self._arrange(threads > 1, order_seed)
+        if self._job.broken:
+            self._job = self._new_job()
+        self._calls = run_step(self._job, self._manifest["sweeps"], self._scratch, min(threads, self._claims))
+
+    def calls(self) -> int:
+        """Calls into compiled code made by the last run."""
+        return self._calls
+
+    def variant_names(self) -> list[str]:
+        """The variant of each tensor in the last run."""
+        variants = [module.manifest["variants"] for module in self.modules]
+        return [variants[m][v]["name"] for m, v in zip(self.module_of, self._variant, strict=True)]
+
+    # -- tables -----------------------------------------------------------------------------------------------------
+
+    def _table(self, key: Word | int, shape: tuple[int, ...], dtype: type[T]) -> NDArray[T]:
+        """A table of zeros whose address is a word of every ctx (a Word) or of the plan (a number)."""
+        table = np.zeros(tuple(max(1, length) for length in shape), dtype=dtype)
+        self._put(key, table)
+        return table[tuple(slice(length) for length in shape)]
+
+    def _put(self, key: Word | int, table: NDArray[np.generic]) -> None:
+        table = np.ascontiguousarray(table)
+        if isinstance(key, Word):
+            self._keep[key.name] = table
+            self._contexts[:, key] = table.ctypes.data
+        else:
+            self._keep[str(key)] = table
+            self._plan[key] = table.ctypes.data
+
+    def _new_job(self) -> Job:
+        """A job with a plan of its own: threads may still be busy with the one before."""
+        self._plan = self._plan.copy()
+        self._plan[[at.CLAIM, at.DONE]] = at.CLOSED, 0
+        return Job(self._plan.ctypes.data, (self._plan, self._keep, self._contexts, self._layouts, self.modules))
+
+    def _allocate_values(self) -> None:
+        manifest, count = self._manifest, len(self.infos)
+        slots, values = manifest["slots"], manifest["values"]
+        self._mode = self._table(Word.MODE, (count,), np.int64)
+        self._variant = self._table(Word.VARIANT, (count,), np.int64)
+        self._step = self._table(Word.STEP, (1,), np.float64)
+        self.hyper = self._table(Word.HYPER, (count, len(manifest["hypers"])), np.float64)
+        self.inputs = self._table(Word.INPUT, (len(manifest["inputs"]),), np.float64)
+        self.address = self._table(Word.ADDRESS, (count, len(slots)), np.int64)
+        self._layout = self._table(at.LAYOUT, (count, len(slots)), np.int64)
+        self._table(Word.TENSOR_VALUE, (count, len(values["tensor"])), np.float64)
+        self._table(Word.MODEL_VALUE, (len(values["model"]),), np.float64)
+        self._table(Word.TENSOR_TOTAL, (count, len(manifest["totals"])), np.float64)
+        meta = self._table(Word.META, (count, len(META)), np.float64)
+        for t, (info, (matrices, rows, cols)) in enumerate(zip(self.infos, self._views, strict=True)):
+            meta[t] = [self._numel[t], len(info.shape), rows, cols, matrices, info.depth]
+        sizes = np.array([(m, m * r, m * c) for m, r, c in self._views], dtype=np.int64).reshape(-1, 3)
+        for i, extent in enumerate(("matrix", "row", "col")):
+            offsets = np.concatenate(([0], np.cumsum(sizes[:, i])))
+            name = extent.upper()
+            self._table(Word[f"{name}_OFFSET"], (count,), np.int64)[:] = offsets[:-1]
+            self._contexts[:, Word[f"{name}_WIDTH"]] = offsets[-1]
+            columns = len(values[extent])
+            self._table(Word[f"{name}_VALUE"], (columns, int(offsets[-1]) if columns else 0), np.float64)
+        for m in range(len(self.modules)):
+            members = np.flatnonzero(self.module_of == m).astype(np.int64)
+            self._keep[f"members {m}"] = members
+            self._contexts[m, Word.MEMBERS] = members.ctypes.data
+            self._contexts[m, Word.MEMBER_COUNT] = len(members)
+        self._contexts[:, Word.TENSORS] = count
+
+    def _allocate_layers(self) -> None:
+        count = self._layer_count = max(self._players, default=-1) + 1
+        layer_of = np.array(self._players, dtype=np.int64)
+        self._contexts[:, Word.LAYERS] = count
+        self._table(Word.LAYER_VALUE, (count, len(self._manifest["values"]["layer"])), np.float64)
+        self._table(Word.LAYER_OF, (len(self.infos),), np.int64)[:] = layer_of
+        self._table(Word.LAYER_MEMBER, (len(self.infos),), np.int64)[:] = np.argsort(layer_of, kind="stable")
+        starts = self._table(Word.LAYER_START, (count + 1,), np.int64)
+        starts[1:] = np.cumsum(np.bincount(layer_of, minlength=count)) if count else 0
+        self._present = self._table(Word.LAYER_PRESENT, (count,), np.int64)
+        nothing = np.zeros(0, dtype=np.int64)
+        self._set_edges(
+            Edges(np.zeros(count + 1, dtype=np.int64), nothing, nothing.astype(float), nothing.astype(float), nothing)
+        )
+
+    def _set_edges(self, edges: Edges) -> None:
+        self._put(Word.EDGE_START, edges.start)
+        self._put(Word.EDGE_TO, edges.to)
+        self._put(Word.EDGE_OWN, edges.own)
+        self._put(Word.EDGE_OTHER, edges.other)
+        self._put(Word.EDGE_MATCHED, edges.matched)
+
+    def _set_neighbours(self, found: Neighbours) -> None:
+        self._tensor[:, at.T_NEIGHBOUR] = found.start[:-1]
+        self._tensor[:, at.T_NEIGHBOURS] = np.diff(found.start)
+        self._put(at.NEIGHBOUR, found.tensor)
+        self._put(at.NEIGHBOUR_OWN, found.own)
+        self._put(at.NEIGHBOUR_OTHER, found.other)
+
+    def _chunks(self, groups: list[list[int]]) -> None:
+        """Cuts every tensor and makes room for partial totals."""
+        tiled, count = self._manifest["tiled"], len(self.infos)
+        self._size = COUPLED_ELEMENTS if self._manifest["stencil"] else CHUNK_ELEMENTS
+        shapes = [Shape(*v) if tiled else Shape(1, 1, v[0] * v[1] * v[2]) for v in self._views]
+        pieces = [cut(t, shape, self._size) for t, shape in enumerate(shapes)]
+        table = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
+        self._counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        self._groups = groups
+        self._tensor = self._table(at.TENSOR, (count, at.TENSOR_FIELDS), np.int64)
+        self._tensor[:, at.T_MODULE] = self.module_of
+        for m in range(len(self.modules)):
+            mine = self.module_of == m
+            self._tensor[mine, at.T_MEMBER] = np.arange(int(mine.sum()))
+        self._tensor[:, at.T_CHUNKS] = self._counts
+        self._tensor[:, at.T_CHUNK] = np.concatenate(([0], np.cumsum(self._counts)))[:-1]
+        rows_at = cols_at = 0
+        for t, shape in enumerate(shapes):
+            row_blocks, col_blocks = grid(shape, self._size).blocks(shape)
+            self._tensor[t, [at.T_MATRICES, at.T_ROWS, at.T_COLS]] = [shape.matrices, shape.rows, shape.cols]
+            self._tensor[t, [at.T_ROW_BLOCKS, at.T_COL_BLOCKS]] = [row_blocks, col_blocks]
+            self._tensor[t, at.T_ROW_AT] = rows_at if tiled and col_blocks > 1 else -1
+            self._tensor[t, at.T_COL_AT] = cols_at if tiled and row_blocks > 1 else -1
+            rows_at += col_blocks * shape.matrices * shape.rows if tiled and col_blocks > 1 else 0
+            cols_at += row_blocks * shape.matrices * shape.cols if tiled and row_blocks > 1 else 0
+        made = self._programs
+        self._put(at.CHUNK, table)
+        self._table(at.PARTIAL, (len(table), made.max_totals), np.float64)
+        self._table(at.ROW_PARTIAL, (made.row_totals, rows_at), np.float64)
+        self._table(at.COL_PARTIAL, (made.col_totals, cols_at), np.float64)
+        self._plan[at.PARTIAL_WIDTH] = made.max_totals
+        self._plan[[at.ROW_PARTIAL_WIDTH, at.COL_PARTIAL_WIDTH]] = rows_at, cols_at
+
+    def _plan_programs(self) -> None:
+        made, manifest = self._programs, self._manifest
+        self._put(at.CONTEXTS, self._contexts.ctypes.data + self._contexts.strides[0] * np.arange(len(self.modules)))
+        self._put(at.SELECT, made.select)
+        self._put(at.STAGE_START, made.stage_start)
+        self._put(at.STAGE, made.stage)
+        self._put(at.PROGRAM, made.program)
+        self._put(at.STREAM, made.stream)
+        self._put(at.TOTAL, made.total)
+        self._put(at.TOTAL_OP, made.total_op)
+        self._table(at.ZEROS, (SEGMENT,), np.float64)
+        self._plan[at.MODULES] = len(self.modules)
+        self._plan[at.SWEEPS] = manifest["sweeps"]
+        self._plan[at.VARIANTS] = made.variants
+        self._plan[at.MAX_STREAMS] = made.max_streams
+        self._plan[at.TOTALS] = len(manifest["totals"])
+        self._plan[at.TENSOR_COLUMNS] = len(manifest["values"]["tensor"])
+        self._plan[at.SLOTS] = len(manifest["slots"])
+
+    def _arrange(self, threaded: bool, order_seed: int | None) -> None:
+        """Puts the work in order, unless it is."""
+        if self._arrangement == (threaded, order_seed) and order_seed is None:
+            return
+        self._arrangement = threaded, order_seed
+        chained = np.full(len(self.infos), chainable(self._manifest))
+        if threaded:
+            chained &= self._numel * slot_bytes(self._manifest) <= CACHE_BYTES
+        work = claims(self._counts, self._numel, self._groups, chained, CHUNK_ELEMENTS)
+        if order_seed is not None:
+            work = shuffled(work, np.random.default_rng(order_seed))
+        self._use(work)
+
+    def _use(self, work: Claims) -> None:
+        self._claims = max(1, len(work.units))
+        counts = [0, len(work.units)] + [work.sweep_units] * (self._manifest["sweeps"] - 1)
+        self._put(at.ORDER, work.order)
+        self._put(at.UNIT, work.units)
+        self._put(at.UNIT_COUNT, np.array(counts, dtype=np.int64))
+        self._put(at.CHAIN, work.chain)
+        self._put(at.LOOSE, work.loose)
+        self._plan[at.SWEEP_UNITS] = work.sweep_units
+        self._plan[at.LOOSE_COUNT] = len(work.loose) if len(work.chain) else -1
+
+    def _turned(self, tensor: int) -> bool:
+        """Whether the rows of the matrix view run along memory's columns."""
+        shape = self.infos[tensor].shape
+        wide = self._manifest["tiled"] and self._manifest["matrix"] == "wide" and len(shape) > 1
+        return wide and self._views[tensor][1] != shape[0]
+
+    def _place(self) -> None:
+        """Works out again how the slots of tensors lie that moved."""
+        for tensor in self._moved:
+            shape = self.infos[tensor].shape
+            leader = min(self._group_of.get(tensor, [tensor]))
+            if not self._manifest["tiled"]:
+                order = walking_order(shape, self._strides.get((leader, 0)))
+            elif self._turned(tensor):
+                order = (*range(1, len(shape)), 0)
+            else:
+                order = tuple(range(len(shape)))
+            for slot, about in enumerate(self._manifest["slots"]):
+                if about["extent"] == "elem":
+                    found = slot_layout(shape, self._strides.get((tensor, slot)), order)
+                    self._layouts.pop((tensor, slot), None)
+                    self._layout[tensor, slot] = 0
+                    if found is not None:
+                        self._layouts[tensor, slot] = found
+                        self._layout[tensor, slot] = found.ctypes.data
+        self._moved.clear()
