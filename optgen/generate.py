@@ -16,6 +16,7 @@ from optgen.errors import HyperError, UsageError, suggest
 from optgen.frontends.evaluate import check_requirements, has_graph, rule_info
 from optgen.frontends.torch_class import torch_class
 from optgen.passes.pipeline import COUPLING, DEFAULT_COUPLING
+from optgen.paths import specs_dir
 from optgen.runtime import modules
 from optgen.runtime.rule_info import MAXIMIZE
 from optgen.spec.model import Spec, Value
@@ -62,6 +63,12 @@ def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
         for dtype in dtypes if backend != REFERENCE else ():
             made[kernel_file(spec, given, dtype, backend)] = compiler.kernel_module(spec, given, dtype, backend)[1]
     return made
+
+
+def origin_of(spec: Spec) -> str:
+    """Where a class finds the rule's text again, which the reference backend interprets."""
+    path = Path(spec.path)
+    return "shipped" if path.parent == specs_dir() else str(path.absolute())
 
 
 def accept(spec: Spec, given: Mapping[str, Value]) -> dict[str, Value]:

@@ -14,6 +14,9 @@ from optgen.errors import suggest
 KNOWN_BACKENDS = ("numba", "numba-cuda", "triton", "xla", "reference")
 DTYPES = ("float32", "float64")
 
+#: A longer number stays a word; Python itself refuses to read numbers of a few thousand digits.
+LONGEST = 1000
+
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -73,8 +76,8 @@ def read_value(text: str) -> bool | int | float | str:
     """A value as YAML 1.2 reads it."""
     if text in ("true", "True", "false", "False"):
         return text in ("true", "True")
-    if _NUMBER.fullmatch(text):
-        return int(text) if text.lstrip("+-").isdigit() and len(text) < 300 else float(text)
+    if _NUMBER.fullmatch(text) and len(text) <= LONGEST:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
     if text.lower() in (".inf", "+.inf", "-.inf", "inf", "-inf", "nan", ".nan"):
         return float(text.replace(".", ""))
     return text

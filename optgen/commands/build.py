@@ -48,7 +48,8 @@ def command(
     The folder holds what was asked for: kernels for the default choices, or for those given by --set, and its class
     says what to build when it is asked for others. Building again adds to it.
     """
-    from optgen.generate import Request, accept
+    from optgen.backend.registry import REFERENCE
+    from optgen.generate import Request, accept, origin_of
     from optgen.spec.loader import load
 
     stage = stage_of(emit, print_after)
@@ -61,7 +62,8 @@ def command(
             raise UsageError(f'{rule} and {requests[spec.name].spec.path} are both called "{spec.name}"; rename one')
         choices = {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
         given = accept(spec, read_assignments(assignments, choices))
-        requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given)
+        origin = origin_of(spec) if REFERENCE in backends else ""
+        requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given, origin)
     if stage:
         emit_stage(requests.values(), dtypes or DTYPES[:1], stage, out)
         return

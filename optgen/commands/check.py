@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from optgen.commands.arguments import DTYPES
 from optgen.commands.output import tracked
 from optgen.errors import OptgenError, SpecError
 
@@ -30,12 +31,17 @@ def command(specs: tuple[str, ...]) -> None:
 
 def check(origin: str) -> str:
     """A line about a rule in which nothing is wrong. SpecError or another OptgenError otherwise."""
+    from optgen.backend.registry import installed
     from optgen.explain import explain
+    from optgen.generate import FRAMEWORKS, Request, files
     from optgen.spec.loader import load
-    from optgen.verify.examples import check as check_examples
 
     spec = load(origin)
     found = explain(spec)
+    files(Request(spec, installed(), DTYPES, list(FRAMEWORKS)))
+
+    from optgen.verify.examples import check as check_examples
+
     if diagnostics := check_examples(spec):
         raise SpecError(diagnostics)
     costs = f"{found['bytes_per_param']} bytes moved and {found['state_bytes_per_param']} of state per parameter"

@@ -1,0 +1,63 @@
+"""`optgen check` and `optgen verify`: what they run, and how they end."""
+
+from pathlib import Path
+
+import pytest
+
+from optgen.spec.loader import shipped
+from tests.cli.support import RULE, optgen, write_rule
+
+
+@pytest.mark.parametrize("rule", shipped())
+def test_every_rule_that_ships_checks(rule: str) -> None:
+    result = optgen("check", rule)
+    assert result.exit_code == 0, result.stderr
+    assert f"{rule}: ok" in result.stdout
+
+
+def test_a_worked_example_that_does_not_come_out(tmp_path: Path) -> None:
+    path = write_rule(tmp_path, RULE.replace("expect: {param: [0.5]}", "expect: {param: [0.75]}"))
+    result = optgen("check", path)
+    assert result.exit_code == 1
+    assert f"{path}:18:" in result.stderr
+    assert "error: " in result.stderr
+
+
+def test_a_claim_that_does_not_hold(tmp_path: Path) -> None:
+    path = write_rule(tmp_path, RULE + "claims: [{reduces_to: {rule: lion, when: {drift: 0}}}]\n")
+    result = optgen("check", path)
+    assert result.exit_code == 1
+    assert f"{path}:19:" in result.stderr
+
+
+def test_all_are_checked_even_if_the_first_fails(tmp_path: Path) -> None:
+    bad = write_rule(tmp_path, RULE.replace("d = g\n", "d = gg\n"))
+    result = optgen("check", bad, "nope", "lion")
+    assert result.exit_code == 1
+    assert f"{bad}:10:" in result.stderr
+    assert 'there is no rule "nope"' in result.stderr
+    assert "lion: ok" in result.stdout
+
+
+@pytest.mark.slow
+def test_kernels_agree_with_the_meaning_of_the_rule() -> None:
+    result = optgen("verify", "lion", "--backend", "numba", "--dtype", "float32")
+    assert result.exit_code == 0, result.output
+    for word in ("lion", "numba", "float32"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["lion", "--backend", "triton"], 1, "not installed"),
+        (["lion", "--backend", "reference"], 1, "compared with"),
+        (["lion", "--backend", "nubma"], 2, 'did you mean "numba"?'),
+        (["lion", "--dtype", "float8"], 2, "float32"),
+        (["loin"], 1, 'did you mean "lion"?'),
+    ],
+)
+def test_what_cannot_be_verified(arguments: list[str], code: int, says: str) -> None:
+    result = optgen("verify", *arguments)
+    assert result.exit_code == code
+    assert says in result.stderr
