@@ -10,7 +10,7 @@ import click
 
 from optgen.commands.arguments import DTYPES, backend_names, check_backend, read_assignments, set_option
 from optgen.commands.emit import EMITTED, emit_stage, stage_of
-from optgen.commands.output import tracked
+from optgen.commands.output import say, tracked
 from optgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def _build(request: Request, folder: Path) -> None:
     begun = time.perf_counter()
     written = write(folder, files(request))
     names = ", ".join(path.name for path in written if path.name not in ("__init__.py", "py.typed"))
-    click.echo(f"{request.spec.name}: {folder} ({names}), {time.perf_counter() - begun:.2f} s")
+    say(f"{request.spec.name}: {folder} ({names}), {time.perf_counter() - begun:.2f} s")
     if note := unsettled(request):
-        click.echo(f"  {note}")
+        say(f"  {note}")
 
 
 def unsettled(request: Request) -> str:

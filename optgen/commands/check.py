@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from optgen.commands.arguments import DTYPES
-from optgen.commands.output import tracked
+from optgen.commands.output import say, tracked
 from optgen.errors import OptgenError, SpecError
 
 
@@ -20,11 +20,11 @@ def command(specs: tuple[str, ...]) -> None:
     failed = 0
     for spec in tracked(specs, str):
         try:
-            click.echo(check(spec))
+            say(check(spec))
         except OptgenError as error:
             failed += 1
             text = str(error)
-            click.echo(text if isinstance(error, SpecError) else f"{spec}: error: {text}", err=True)
+            say(text if isinstance(error, SpecError) else f"{spec}: error: {text}", error=True)
     if failed:
         raise SystemExit(1)
 

@@ -16,6 +16,11 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def say(text: str, *, error: bool = False) -> None:
+    """A line that may be printed while a bar is shown: above the bar. (`click.echo` would write into it.)"""
+    print(text, file=sys.stderr if error else sys.stdout)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
     """A table; `right` are the columns of numbers. Elsewhere than on a terminal, aligned lines with a head."""
     listed = [list(row) for row in rows]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from optgen.commands.arguments import DTYPES, backend_names, check_backend
-from optgen.commands.output import tracked
+from optgen.commands.output import say, tracked
 
 if TYPE_CHECKING:
     from optgen.spec.model import Spec
@@ -46,5 +46,5 @@ def _verify(spec: Spec, backend: str, dtype: str) -> bool:
     from optgen.verify import compare
 
     report = compare(spec, backend=backend, dtype=dtype)
-    click.echo(str(report))
+    say(str(report))
     return report.ok

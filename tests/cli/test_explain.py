@@ -137,4 +137,4 @@ def test_latex_is_balanced(rule: str) -> None:
     assert result.exit_code == 0
     latex = result.stdout
     assert latex.count("{") == latex.count("}")
-    assert latex.count(r"\left") - latex.count(r"\leftarrow") - latex.count(r"\leq") * 0 == latex.count(r"\right")
+    assert latex.count(r"\left") - latex.count(r"\leftarrow") == latex.count(r"\right")
