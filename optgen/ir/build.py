@@ -206,6 +206,8 @@ class _Builder:
                 f"this condition differs within a tensor (it is a {extent} value)",
                 "choose element by element: where(condition, a, b)",
             )
+        if _on_choices_alone(condition):
+            extent = Extent.MODEL  # settled before anything has an extent: the arms' values keep theirs
         before = dict(self.text.variables)
         location = location_attr(statement.loc, " ".join(statement.text.split()))
         then, after_then = self._arm(statement.then, extent)
@@ -231,6 +233,14 @@ class _Builder:
         with self._block() as block:
             self._body(statements)
         return block, self.text.variables
+
+
+def _on_choices_alone(condition: SSAValue) -> bool:
+    """Whether a condition asks for nothing but choices."""
+    op = condition.owner
+    if isinstance(op, rule.ApplyOp):
+        return all(_on_choices_alone(arg) for arg in op.args)
+    return isinstance(op, rule.ChoiceOp)
 
 
 def _merge(a: Variable, b: Variable, before: Variable | None, condition: Extent) -> Variable:
