@@ -1,7 +1,7 @@
 """Optimizer update rules written once, compiled to fused kernels.
 
-``load`` a rule, ``compile`` it for a framework, ``verify`` it against its float64 meaning. Importing this package imports
-neither the compiler nor a framework.
+``load`` a rule, ``compile`` it for a framework, ``verify`` it against its float64 meaning. Importing this package
+imports neither the compiler nor a framework.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from optgen import verify as verify
-    from optgen.api import compile as compile
+    from optgen.api import compile as compile  # noqa: A004
     from optgen.api import load as load
     from optgen.spec.model import Spec as Rule
 

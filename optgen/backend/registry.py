@@ -37,7 +37,8 @@ def backend(name: str) -> Backend:
     entry = _entries().get(name)
     if entry is None:
         others = ", ".join([*installed(), REFERENCE])
-        hint = suggest(name, [*installed(), REFERENCE]) or f'a package that provides it, such as "optgen[{name}]", adds it'
+        near = suggest(name, [*installed(), REFERENCE])
+        hint = near or "Install the package that provides it, or choose one of these"
         raise BackendError(f'the backend "{name}" is not installed; installed: {others}. {hint}')
     try:
         return cast(Backend, entry.load())

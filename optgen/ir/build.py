@@ -19,6 +19,8 @@ from optgen.spec.model import Spec, State
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text
 
 ELEMENT = ValueType.of(Extent.ELEM)
+#: Storage dtypes that a state may declare, by the kind of its start.
+_DTYPES = {Kind.FLOAT: ("float64", "float32"), Kind.INT: ("int64",)}
 #: Name of the choice every rule has: whether the gradient's sign is flipped before anything reads it.
 MAXIMIZE = "maximize"
 
@@ -127,6 +129,9 @@ class _Builder:
         self.emit.location = location_attr(state.loc)
         properties = {"sym_name": StringAttr(name), "extent": ExtentAttr(extent), "kind": KindAttr(kind)}
         if state.dtype is not None:
+            built = _DTYPES[kind] if extent is not Extent.ELEM else _DTYPES[Kind.FLOAT]
+            if state.dtype not in built:
+                self.text.fail(state.loc, f"a {extent} state of {state.dtype} is not built yet", f"use {built[-1]}")
             properties["dtype"] = StringAttr(state.dtype)
         self.emit.add(rule.DeclareStateOp(properties=properties, regions=[Region(block)]))
         self.slots[name] = ValueType.of(extent, kind)

@@ -127,6 +127,8 @@ def coarse_dtype(op: rule.DeclareStateOp, storage: Storage) -> str:
     """Storage dtype of a state: declared; else the parameter's per element, wide enough above, int64 for ints."""
     if op.extent.data is Extent.ELEM:
         return storage.of(op.sym_name.data)
+    if op.dtype is not None:
+        return op.dtype.data
     if op.type.kind.value == "int":
         return "int64"
     vector = op.extent.data in (Extent.MATRIX, Extent.ROW, Extent.COL)
@@ -275,7 +277,7 @@ class _SweepWriter:
         op = kernel.LoadOp(properties={"slot": SymbolRefAttr(slot)}, result_types=[storage])
         op.attributes["version"] = StringAttr("old" if isinstance(producer(value), rule.OldOp) else "new")
         loaded = self.to.convert(self.to.value(op), self.to.float_type)
-        loaded.name_hint = slot
+        loaded.name_hint = slot if slot.isidentifier() else None
         return loaded
 
     def _read(self, value: SSAValue) -> SSAValue:
