@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from optgen.runtime.kernel_module import load_module
@@ -100,7 +99,8 @@ def main() -> None:
     print(f"500 tensors of 256: ours {small['ours'] * 1e6:.0f} us, torch fused {small['torch'] * 1e6:.0f} us")
     large = adaptive([(1 << 25,)], threads, 15)
     for name, size in (("ours", 28), ("torch", 28), ("axpy", 12)):
-        print(f"one tensor of 2^25, {name:5}: {large[name] * 1e3:6.2f} ms, {size * (1 << 25) / large[name] / 1e9:5.1f} GB/s")
+        speed = size * (1 << 25) / large[name] / 1e9
+        print(f"one tensor of 2^25, {name:5}: {large[name] * 1e3:6.2f} ms, {speed:5.1f} GB/s")
     for elements in (1 << 14, 1 << 16, 1 << 18, 1 << 20):
         one, many = (adaptive([(elements,)], count, 100)["ours"] for count in (1, 2))
         print(f"one tensor of {elements}: 1 thread {one * 1e6:.0f} us, 2 threads {many * 1e6:.0f} us")

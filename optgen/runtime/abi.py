@@ -9,6 +9,12 @@ A generated module exports functions with three C signatures, all called by addr
 ``ctx`` is an array of int64 words, indexed by :class:`Word`: sizes, and addresses of C-contiguous tables. ``streams``
 holds one address per stream in the order the manifest gives. ``scalars`` is the tensor's row of the tensor value table.
 ``totals`` has one float64 per reduction that the sweep takes; the segment adds to (sum) or combines with (max, min) it.
+
+Streams are ``["slot", slot, "r" | "w" | "rw"]``, one address each; ``["near", slot]``, five: own value and neighbour,
+twice, and two float64 coefficients (the Laplacian is ``a*(x[0] - x[1]) + b*(x[2] - x[3])``; zeros stand for what is
+missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum; ``["matrix" | "row" |
+"col", column]``, one float64 or, of columns, n; ``["row_total" | "col_total", column, op]``, one or n to combine with.
+Totals start from 0, -inf or inf in every step. Stages of layer and model extent run once, with the first module's ctx.
 """
 
 from __future__ import annotations
@@ -18,9 +24,8 @@ from enum import IntEnum
 VERSION = 1
 
 #: Elements of the longest segment that adds to totals or goes through buffers: float32 partial sums never run over
-#: more. Short, so that buffers stay in the first-level cache: on one core of an EPYC a sweep that reads a gradient and
-#: a buffer of neighbours took 4.0 ms for 32M elements with 1,024 and 4.9 ms with 4,096 (2026-11-20).
-SEGMENT = 1024
+#: more, and buffers stay in the cache. Others are as long as their chunk.
+SEGMENT = 2048
 
 
 class Word(IntEnum):

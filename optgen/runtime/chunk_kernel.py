@@ -12,16 +12,10 @@ from optgen.runtime.abi import SEGMENT
 from optgen.runtime.cpu import (
     ABSENT,
     ADDRESS,
-    COL_OFFSET,
-    COL_VALUE,
-    COL_WIDTH,
     MATRIX_OFFSET,
     MATRIX_VALUE,
     MATRIX_WIDTH,
     MODE,
-    ROW_OFFSET,
-    ROW_VALUE,
-    ROW_WIDTH,
     TENSOR_VALUE,
     VARIANT,
     ZERO_GRADIENT,
@@ -33,13 +27,10 @@ from optgen.runtime.layout import (
     C_MATRIX,
     C_MATRIX_END,
     C_ROW,
-    C_ROW_BLOCK,
     C_ROW_END,
     C_TENSOR,
     CHUNK,
     CHUNK_FIELDS,
-    COL_PARTIAL,
-    COL_PARTIAL_WIDTH,
     COL_TOTAL,
     CONTEXTS,
     LAYOUT,
@@ -47,6 +38,7 @@ from optgen.runtime.layout import (
     MAX,
     MAX_STREAMS,
     MIN,
+    NEAR,
     NEIGHBOUR,
     NEIGHBOUR_OTHER,
     NEIGHBOUR_OWN,
@@ -61,9 +53,7 @@ from optgen.runtime.layout import (
     PROGRAM_FIELDS,
     PULL,
     READ,
-    ROW,
     ROW_PARTIAL,
-    ROW_PARTIAL_WIDTH,
     ROW_TOTAL,
     S_ACCESS,
     S_GRADIENT,
@@ -79,7 +69,6 @@ from optgen.runtime.layout import (
     STREAM_FIELDS,
     SUM,
     SWEEPS,
-    T_COL_AT,
     T_COLS,
     T_MATRICES,
     T_MODULE,
@@ -90,6 +79,7 @@ from optgen.runtime.layout import (
     TENSOR,
     TENSOR_COLUMNS,
     TENSOR_FIELDS,
+    TERM_FIELDS,
     TOTAL,
     TOTAL_OP,
     VARIANTS,
@@ -97,10 +87,13 @@ from optgen.runtime.layout import (
     ZEROS,
 )
 from optgen.runtime.native import (
+    at,
     call_segment,
     entry,
     f4_at,
     f8_at,
+    place,
+    record,
     routine,
     set_number,
     set_word,
@@ -169,7 +162,7 @@ def copy_slot(packed, memory, layout, item, first, n, outward):
             size = word(layout, axis)
             place += rest % size * word(layout, axes + axis)
             rest //= size
-        run = min(n - done, inner - within)
+        run = inner - within if inner - within < n - done else n - done
         if outward:
             copy_items(memory + place * item, step, packed + done * item, 1, item, run)
         else:
@@ -180,43 +173,30 @@ def copy_slot(packed, memory, layout, item, first, n, outward):
 # -- neighbours ----------------------------------------------------------------------------------------------------
 
 
-@routine("void(int64, int64, int64, float64, float64, boolean, int64, int64)", "noinline")
-def pull_one(target, own, other, a, b, first, item, n):
-    """target = a*own - b*other, or added to it; nothing where both are equal and a = b."""
+@routine("void(int64, int64, int64, float64, float64, int64, int64)", "noinline")
+def add_difference(target, own, other, a, b, item, n):
+    """Adds a*own - b*other to the target; nothing where both are equal and a = b."""
     if item == 4:
         d, x, y, e, c = f4_at(target), f4_at(own), f4_at(other), np.float32(a), np.float32(a - b)
         for i in range(n):
-            d[i] = (np.float32(0) if first else d[i]) + e * (x[i] - y[i])
-        if a != b:
-            for i in range(n):
-                d[i] += c * y[i]
+            d[i] += e * (x[i] - y[i]) + c * y[i]
     else:
-        D, X, Y = f8_at(target), f8_at(own), f8_at(other)
+        D, X, Y, C = f8_at(target), f8_at(own), f8_at(other), a - b
         for i in range(n):
-            D[i] = (0.0 if first else D[i]) + a * (X[i] - Y[i])
-        if a != b:
-            for i in range(n):
-                D[i] += (a - b) * Y[i]
+            D[i] += a * (X[i] - Y[i]) + C * Y[i]
 
 
-@routine("void(int64, int64, int64, int64, float64, float64, int64, int64)", "noinline")
-def pull_two(target, own, other, third, a, b, item, n):
-    """target = a*(own - other) + b*(own - third): the usual case of two neighbours in one pass."""
-    if item == 4:
-        d, x, y, z, e, f = f4_at(target), f4_at(own), f4_at(other), f4_at(third), np.float32(a), np.float32(b)
-        for i in range(n):
-            d[i] = e * (x[i] - y[i]) + f * (x[i] - z[i])
-    else:
-        D, X, Y, Z = f8_at(target), f8_at(own), f8_at(other), f8_at(third)
-        for i in range(n):
-            D[i] = a * (X[i] - Y[i]) + b * (X[i] - Z[i])
+@routine("boolean(int64, int64, int64)")
+def reads_zero(ctx, t, stream):
+    """Whether a tensor takes part without the gradient that the stream reads."""
+    return entry(ctx, MODE, t) == ZERO_GRADIENT and word(stream, S_GRADIENT) != 0
 
 
 @routine("int64(int64, int64, int64, int64, int64, int64, int64)", "optsize")
 def values_of(plan, ctx, t, stream, buffer, first, n):
     """Address of n elements of a slot of a tensor, copied to the buffer if they do not lie in order."""
     slot, item = word(stream, S_INDEX), word(stream, S_ITEM)
-    if entry(ctx, MODE, t) == ZERO_GRADIENT and word(stream, S_GRADIENT) != 0:
+    if reads_zero(ctx, t, stream):
         return word(plan, ZEROS)
     cell = t * word(plan, SLOTS) + slot
     memory, layout = entry(ctx, ADDRESS, cell), entry(plan, LAYOUT, cell)
@@ -229,26 +209,61 @@ def values_of(plan, ctx, t, stream, buffer, first, n):
 @routine("void(int64, int64, int64, int64, int64, int64, int64, int64)", "noinline", "optsize")
 def pull(plan, ctx, t, stream, target, buffers, first, n):
     """The sum over neighbours of a*own - b*other, at the target; in the slot's own type."""
-    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
     item = word(stream, S_ITEM)
     own = values_of(plan, ctx, t, stream, buffers, first, n)
-    edge = word(tensor, T_NEIGHBOUR)
-    end = edge + word(tensor, T_NEIGHBOURS)
-    begin = edge
-    while edge < end:
-        a, b = value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge)
-        u = entry(plan, NEIGHBOUR, edge)
-        other = values_of(plan, ctx, u, stream, buffers + 8 * SEGMENT, first, n)
-        if edge == begin and edge + 1 < end and a == b:
-            c, d = value(plan, NEIGHBOUR_OWN, edge + 1), value(plan, NEIGHBOUR_OTHER, edge + 1)
-            if c == d:
-                u = entry(plan, NEIGHBOUR, edge + 1)
-                third = values_of(plan, ctx, u, stream, buffers + 16 * SEGMENT, first, n)
-                pull_two(target, own, other, third, a, c, item, n)
-                edge += 2
-                continue
-        pull_one(target, own, other, a, b, edge == begin, item, n)
-        edge += 1
+    copy_items(target, 1, word(plan, ZEROS), 1, item, n)
+    for edge in range(word(tensor, T_NEIGHBOUR), word(tensor, T_NEIGHBOUR) + word(tensor, T_NEIGHBOURS)):
+        other = values_of(plan, ctx, entry(plan, NEIGHBOUR, edge), stream, buffers + 8 * SEGMENT, first, n)
+        add_difference(
+            target, own, other, value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge), item, n
+        )
+
+
+@routine("boolean(int64, int64, int64, int64)", "noinline", "optsize")
+def near_at_hand(plan, ctx, t, stream):
+    """Whether a kernel can read a tensor's neighbours where they lie: at most two, in order, a = b for each."""
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
+    edge, count = word(tensor, T_NEIGHBOUR), word(tensor, T_NEIGHBOURS)
+    slot, slots = word(stream, S_INDEX), word(plan, SLOTS)
+    if count > 2 or (entry(plan, LAYOUT, t * slots + slot) != 0 and not reads_zero(ctx, t, stream)):
+        return False
+    for e in range(edge, edge + count):
+        u = entry(plan, NEIGHBOUR, e)
+        if value(plan, NEIGHBOUR_OWN, e) != value(plan, NEIGHBOUR_OTHER, e):
+            return False
+        if entry(plan, LAYOUT, u * slots + slot) != 0 and not reads_zero(ctx, u, stream):
+            return False
+    return True
+
+
+@routine("int64(int64, int64, int64, int64)", "noinline", "optsize")
+def near_tensor(plan, ctx, t, stream):
+    """The tensor that one part of a near stream reads, or -1 for zeros."""
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
+    part = word(stream, S_ORDINAL)
+    if part // 2 >= word(tensor, T_NEIGHBOURS):
+        return -1
+    if part % 2 == 1:
+        t = entry(plan, NEIGHBOUR, word(tensor, T_NEIGHBOUR) + part // 2)
+    if reads_zero(ctx, t, stream):
+        return -1
+    return t
+
+
+@routine("int64(int64, int64, int64, int64)")
+def whole_totals(ctx, axis, column, t):
+    """Address of a tensor's values in a table of matrix, row or column values."""
+    return word(ctx, MATRIX_VALUE + axis) + 8 * (
+        column * word(ctx, MATRIX_WIDTH + axis) + entry(ctx, MATRIX_OFFSET + axis, t)
+    )
+
+
+@routine("int64(int64, int64, int64, int64)")
+def partial_totals(plan, axis, ordinal, cell):
+    """Address of a cell of the scratch of partial row or column totals."""
+    table = ROW_PARTIAL + 2 * (axis - 1)
+    return word(plan, table) + 8 * (ordinal * word(plan, table + 1) + cell)
 
 
 # -- one chunk -----------------------------------------------------------------------------------------------------
@@ -257,14 +272,14 @@ def pull(plan, ctx, t, stream, target, buffers, first, n):
 @routine("int64(int64, int64, int64, int64, int64, int64, int64)", "noinline")
 def open_stream(plan, ctx, t, chunk, stream, buffer, terms):
     """Writes where a stream of a chunk lies: base, steps per matrix, row and column in bytes, and what else to do."""
-    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
     rows, cols, matrices = word(tensor, T_ROWS), word(tensor, T_COLS), word(tensor, T_MATRICES)
     kind, index = word(stream, S_KIND), word(stream, S_INDEX)
     base, per_matrix, per_row, per_col, how = buffer, 0, 0, 0, 0
     if kind == SLOT:
         item, access = word(stream, S_ITEM), word(stream, S_ACCESS)
         cell = t * word(plan, SLOTS) + index
-        if entry(ctx, MODE, t) == ZERO_GRADIENT and word(stream, S_GRADIENT) != 0:
+        if reads_zero(ctx, t, stream):
             base = word(plan, ZEROS)
         elif entry(ctx, MODE, t) == ZERO_GRADIENT and (access & WRITE) != 0:
             how = access & READ
@@ -278,25 +293,39 @@ def open_stream(plan, ctx, t, chunk, stream, buffer, terms):
             base = word(plan, ZEROS)
         else:
             how = PULL
-    elif kind == MATRIX:
-        base = word(ctx, MATRIX_VALUE) + 8 * (index * word(ctx, MATRIX_WIDTH) + entry(ctx, MATRIX_OFFSET, t))
-        per_matrix = 8
-    elif kind in (ROW, ROW_TOTAL):
-        per_matrix, per_row = 8 * rows, 8
-        if kind == ROW_TOTAL and word(tensor, T_ROW_AT) >= 0:
-            cell = word(tensor, T_ROW_AT) + word(chunk, C_COL_BLOCK) * matrices * rows
-            cell += word(stream, S_ORDINAL) * word(plan, ROW_PARTIAL_WIDTH)
-            base = word(plan, ROW_PARTIAL) + 8 * cell
+    elif kind == NEAR:
+        part = word(stream, S_ORDINAL)
+        if not near_at_hand(plan, ctx, t, stream):
+            # 1*(sum - 0) + 0*(0 - 0)
+            if part == 0:
+                how = PULL
+            else:
+                base = word(plan, ZEROS)
+                if part == 4:
+                    base += 8 * SEGMENT
+        elif part == 4:
+            base = word(plan, NEIGHBOUR_OWN) + 8 * word(tensor, T_NEIGHBOUR)
         else:
-            base = word(ctx, ROW_VALUE) + 8 * (index * word(ctx, ROW_WIDTH) + entry(ctx, ROW_OFFSET, t))
+            u = near_tensor(plan, ctx, t, stream)
+            base = word(plan, ZEROS)
+            if u >= 0:
+                base = entry(ctx, ADDRESS, u * word(plan, SLOTS) + index)
+                per_col = word(stream, S_ITEM)
+                per_matrix, per_row = rows * cols * per_col, cols * per_col
     else:
-        per_matrix, per_col = 8 * cols, 8
-        if kind == COL_TOTAL and word(tensor, T_COL_AT) >= 0:
-            cell = word(tensor, T_COL_AT) + word(chunk, C_ROW_BLOCK) * matrices * cols
-            cell += word(stream, S_ORDINAL) * word(plan, COL_PARTIAL_WIDTH)
-            base = word(plan, COL_PARTIAL) + 8 * cell
+        # the words and fields of matrices, rows and columns follow one another
+        axis = kind - MATRIX if kind < ROW_TOTAL else kind - ROW_TOTAL + 1
+        if axis == 0:
+            per_matrix = 8
+        elif axis == 1:
+            per_matrix, per_row = 8 * rows, 8
         else:
-            base = word(ctx, COL_VALUE) + 8 * (index * word(ctx, COL_WIDTH) + entry(ctx, COL_OFFSET, t))
+            per_matrix, per_col = 8 * cols, 8
+        if kind >= ROW_TOTAL and word(tensor, T_ROW_AT + axis - 1) >= 0:
+            cell = word(tensor, T_ROW_AT + axis - 1) + word(chunk, C_COL_BLOCK + 1 - axis) * matrices * per_matrix // 8
+            base = partial_totals(plan, axis, word(stream, S_ORDINAL), cell)
+        else:
+            base = whole_totals(ctx, axis, index, t)
     set_word(terms, 0, base)
     set_word(terms, 1, per_matrix)
     set_word(terms, 2, per_row)
@@ -320,21 +349,21 @@ def clear_totals(chunk, stream, terms):
 @routine("void(int64, int64, int64, int64)", "noinline")
 def run_chunk(plan, sweep, index, scratch):
     """Runs one sweep's segments over one chunk."""
-    chunk = word(plan, CHUNK) + 8 * CHUNK_FIELDS * index
+    chunk = record(plan, CHUNK, CHUNK_FIELDS, index)
     t = word(chunk, C_TENSOR)
-    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
     ctx = entry(plan, CONTEXTS, word(tensor, T_MODULE))
     program = program_of(plan, ctx, tensor, t, sweep)
     function = word(program, P_FUNCTION)
     if function == 0 or entry(ctx, MODE, t) == ABSENT:
         return
-    streams, count = word(plan, STREAM) + 8 * STREAM_FIELDS * word(program, P_STREAM), word(program, P_STREAMS)
+    streams, count = record(plan, STREAM, STREAM_FIELDS, word(program, P_STREAM)), word(program, P_STREAMS)
     terms = scratch + 8 * word(plan, MAX_STREAMS)
     buffers = scratch + 8 * ((6 * word(plan, MAX_STREAMS) + 15) // 8 * 8)
     special, longest = 0, WHOLE
     for j in range(count):
-        stream, term = streams + 8 * STREAM_FIELDS * j, terms + 40 * j
-        special |= open_stream(plan, ctx, t, chunk, stream, buffers + 8 * SEGMENT * j, term)
+        stream, term = at(streams, STREAM_FIELDS, j), at(terms, TERM_FIELDS, j)
+        special |= open_stream(plan, ctx, t, chunk, stream, at(buffers, SEGMENT, j), term)
         if word(stream, S_KIND) >= ROW_TOTAL:
             clear_totals(chunk, stream, term)
             longest = SEGMENT
@@ -351,25 +380,24 @@ def run_chunk(plan, sweep, index, scratch):
     for matrix in range(word(chunk, C_MATRIX), word(chunk, C_MATRIX_END)):
         for row in range(word(chunk, C_ROW), word(chunk, C_ROW_END)):
             first = (matrix * word(tensor, T_ROWS) + row) * word(tensor, T_COLS)
-            for col in range(word(chunk, C_COL), end, longest):
-                n = min(longest, end - col)
+            col = word(chunk, C_COL)
+            while col < end:
+                n = longest if longest < end - col else end - col
                 for j in range(count):
-                    term = terms + 40 * j
-                    set_word(
-                        scratch, j, word(term, 0) + matrix * word(term, 1) + row * word(term, 2) + col * word(term, 3)
-                    )
+                    set_word(scratch, j, place(at(terms, TERM_FIELDS, j), matrix, row, col))
                 if special != 0:
                     exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, False)
                 call_segment(function, n, scratch, scalars, totals)
                 if (special & WRITE) != 0:
                     exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, True)
+                col += n
 
 
 @routine("void(int64, int64, int64, int64, int64, int64, int64, int64, int64, boolean)", "noinline", "optsize")
 def exchange(plan, ctx, t, streams, count, terms, buffers, first, n, outward):
     """Fills the buffers of a segment, or stores what was written to them."""
     for j in range(count):
-        how, stream, buffer = word(terms, 5 * j + 4), streams + 8 * STREAM_FIELDS * j, buffers + 8 * SEGMENT * j
+        how, stream, buffer = word(terms, TERM_FIELDS * j + 4), at(streams, STREAM_FIELDS, j), at(buffers, SEGMENT, j)
         if (how & (WRITE if outward else READ)) != 0:
             cell = t * word(plan, SLOTS) + word(stream, S_INDEX)
             memory, layout = entry(ctx, ADDRESS, cell), entry(plan, LAYOUT, cell)

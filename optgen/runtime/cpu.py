@@ -32,6 +32,8 @@ A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory 
 ``f8_table(address, rows, cols)``  2-d array, C-contiguous; ``i8_table`` likewise
 ``load_f4(address)``             one float32; ``load_f8``, ``load_i8`` likewise
 ``store_f4(address, x)``         ``store_f8``, ``store_i8`` likewise
+``f4_near(streams, k)``          a tensor and its neighbours: the five addresses from ``streams[k]``; ``f8_near``
+``laplacian_at(near, i)``        ``a*(own[i] - first[i]) + b*(own[i] - second[i])``, zero for missing neighbours
 ``add_reassoc(acc, x)``          ``acc + x`` whose order of summation is free: only reductions are vectorised this way
 ``maximum minimum (a, b)``       of two floats; NaN if either is NaN; vectorised, in reductions too
 ``TENSORS`` ... ``EDGE_MATCHED``   every name of :class:`optgen.runtime.abi.Word`, as an index into ``ctx``
@@ -48,16 +50,16 @@ A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from optgen.runtime.abi import Mode, Word
+from optgen.runtime.native import Native, native
 
 f4 = np.float32
 f8 = np.float64
@@ -132,7 +134,7 @@ def cached(make: Callable[[bool], R]) -> R:
         return make(False)
 
 
-def _c_function(function: Callable[..., None], signature: object) -> Compiled:
+def _c_function(function: Callable[..., None], signature: Any) -> Compiled:
     # error_model: Python's test for division by zero stops vectorisation. No fastmath: results are the text's.
     def make(cache: bool) -> Compiled:
         return cast(Compiled, cfunc(signature, error_model="numpy", cache=cache)(function))
@@ -155,7 +157,7 @@ def select(function: Callable[..., None]) -> Compiled:
     return _c_function(function, STAGE_SIGNATURE)
 
 
-def _view(element: types.Type, ndim: int) -> Callable[..., object]:
+def _view(element: Any, ndim: int) -> Native:
     """An intrinsic ``(address, *lengths) -> array`` that only fills in the array's structure."""
     array = types.Array(element, ndim, "C")
     item = element.bitwidth // 8
@@ -182,7 +184,7 @@ def _view(element: types.Type, ndim: int) -> Callable[..., object]:
     def table(typingctx, address, rows, cols):
         return array(types.int64, types.int64, types.int64), codegen
 
-    return intrinsic(stream if ndim == 1 else table)
+    return native(stream if ndim == 1 else table)
 
 
 f4_stream = _view(types.float32, 1)
@@ -192,7 +194,7 @@ f8_table = _view(types.float64, 2)
 i8_table = _view(types.int64, 2)
 
 
-def _load(element: types.Type) -> Callable[..., object]:
+def _load(element: Any) -> Native:
     def load(typingctx, address):
         def codegen(context, builder, signature, args):
             pointer = builder.inttoptr(args[0], context.get_value_type(types.CPointer(element)))
@@ -200,10 +202,10 @@ def _load(element: types.Type) -> Callable[..., object]:
 
         return element(types.int64), codegen
 
-    return intrinsic(load)
+    return native(load)
 
 
-def _store(element: types.Type) -> Callable[..., object]:
+def _store(element: Any) -> Native:
     def store(typingctx, address, x):
         def codegen(context, builder, signature, args):
             pointer = builder.inttoptr(args[0], context.get_value_type(types.CPointer(element)))
@@ -212,7 +214,7 @@ def _store(element: types.Type) -> Callable[..., object]:
 
         return types.void(types.int64, element), codegen
 
-    return intrinsic(store)
+    return native(store)
 
 
 load_f4, store_f4 = _load(types.float32), _store(types.float32)
@@ -220,7 +222,46 @@ load_f8, store_f8 = _load(types.float64), _store(types.float64)
 load_i8, store_i8 = _load(types.int64), _store(types.int64)
 
 
-@intrinsic
+def _near(element: Any) -> Native:
+    pointer = types.CPointer(element)
+    kind = types.Tuple([pointer] * 4 + [element] * 2)
+
+    def near(typingctx, streams, k):
+        def codegen(context, builder, signature, args):
+            def address(i: int):
+                return builder.load(builder.gep(args[0], [builder.add(args[1], context.get_constant(types.int64, i))]))
+
+            arrays = [builder.inttoptr(address(i), context.get_value_type(pointer)) for i in range(4)]
+            weights = builder.inttoptr(address(4), ir.DoubleType().as_pointer())
+            numbers = [builder.load(builder.gep(weights, [ir.Constant(ir.IntType(64), i)])) for i in range(2)]
+            numbers = [context.cast(builder, number, types.float64, element) for number in numbers]
+            return context.make_tuple(builder, kind, arrays + numbers)
+
+        return kind(types.CPointer(types.int64), types.int64), codegen
+
+    return native(near)
+
+
+f4_near = _near(types.float32)
+f8_near = _near(types.float64)
+
+
+@native
+def laplacian_at(typingctx, near, i):
+    """Element i of the weighted sum of differences between a tensor and its neighbours."""
+
+    def codegen(context, builder, signature, args):
+        own, first, again, second, a, b = cgutils.unpack_tuple(builder, args[0], 6)
+
+        def difference(x, y):
+            return builder.fsub(builder.load(builder.gep(x, [args[1]])), builder.load(builder.gep(y, [args[1]])))
+
+        return builder.fadd(builder.fmul(a, difference(own, first)), builder.fmul(b, difference(again, second)))
+
+    return near.types[4](near, types.int64), codegen
+
+
+@native
 def add_reassoc(typingctx, acc, x):
     """acc + x as part of a sum whose order is free; x is converted to the accumulator's type."""
 
@@ -230,7 +271,7 @@ def add_reassoc(typingctx, acc, x):
     return acc(acc, acc), codegen
 
 
-def _extremum(name: str) -> Callable[..., object]:
+def _extremum(name: str) -> Native:
     def extremum(typingctx, a, b):
         result = types.float64 if types.float64 in (a, b) else types.float32
 
@@ -243,7 +284,7 @@ def _extremum(name: str) -> Callable[..., object]:
 
         return result(result, result), codegen
 
-    return intrinsic(extremum)
+    return native(extremum)
 
 
 maximum = _extremum("maximum")

@@ -24,20 +24,16 @@ from optgen.runtime.chunk_kernel import (
     combine,
     copy_items,
     neutral,
+    partial_totals,
     program_of,
     run_chunk,
+    whole_totals,
 )
 from optgen.runtime.cpu import (
     ABSENT,
-    COL_OFFSET,
-    COL_VALUE,
-    COL_WIDTH,
     LAYERS,
     MEMBER_COUNT,
     MODE,
-    ROW_OFFSET,
-    ROW_VALUE,
-    ROW_WIDTH,
     TENSOR_TOTAL,
     TENSORS,
     cached,
@@ -47,9 +43,6 @@ from optgen.runtime.layout import (
     CHAIN,
     CLAIM,
     CLOSED,
-    COL_PARTIAL,
-    COL_PARTIAL_WIDTH,
-    COL_TOTAL,
     CONTEXTS,
     DONE,
     END_SWEEP,
@@ -68,8 +61,6 @@ from optgen.runtime.layout import (
     P_TOTALS,
     PARTIAL,
     PARTIAL_WIDTH,
-    ROW_PARTIAL,
-    ROW_PARTIAL_WIDTH,
     ROW_TOTAL,
     RUN_STEP,
     S_INDEX,
@@ -84,19 +75,16 @@ from optgen.runtime.layout import (
     STOP,
     STREAM,
     STREAM_FIELDS,
+    SUM,
     SWEEP_UNITS,
     SWEEPS,
     T_CHUNK,
     T_CHUNKS,
-    T_COL_AT,
     T_COL_BLOCKS,
-    T_COLS,
     T_MATRICES,
     T_MEMBER,
     T_MODULE,
     T_ROW_AT,
-    T_ROW_BLOCKS,
-    T_ROWS,
     TENSOR,
     TENSOR_FIELDS,
     TOTAL,
@@ -111,12 +99,17 @@ from optgen.runtime.native import (
     atomic_swap,
     call_stage,
     entry,
+    f8_at,
     number,
+    record,
     routine,
     set_number,
     value,
     word,
 )
+
+#: What is compiled into the driver beside this file, which is all that numba's cache looks at.
+SOURCES = ("abi.py", "cpu.py", "native.py", "layout.py", "chunk_kernel.py")
 
 Drive: TypeAlias = Callable[[int, int, int, int], int]
 
@@ -127,7 +120,7 @@ Drive: TypeAlias = Callable[[int, int, int, int], int]
 @routine("void(int64, int64, int64)", "noinline", "optsize")
 def finish(plan, sweep, t):
     """Combines the partial totals of a tensor's chunks, in order."""
-    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
     ctx = entry(plan, CONTEXTS, word(tensor, T_MODULE))
     program = program_of(plan, ctx, tensor, t, sweep)
     if word(program, P_FUNCTION) == 0 or entry(ctx, MODE, t) == ABSENT:
@@ -141,29 +134,28 @@ def finish(plan, sweep, t):
             total = combine(op, total, value(plan, PARTIAL, i * width + j))
         set_number(word(ctx, TENSOR_TOTAL), t * word(plan, TOTALS) + column, total)
     for j in range(word(program, P_STREAMS)):
-        stream = word(plan, STREAM) + 8 * STREAM_FIELDS * (word(program, P_STREAM) + j)
-        index, op, ordinal = word(stream, S_INDEX), word(stream, S_OP), word(stream, S_ORDINAL)
-        if word(stream, S_KIND) == ROW_TOTAL and word(tensor, T_ROW_AT) >= 0:
-            n = word(tensor, T_MATRICES) * word(tensor, T_ROWS)
-            source = word(tensor, T_ROW_AT) + ordinal * word(plan, ROW_PARTIAL_WIDTH)
-            target = index * word(ctx, ROW_WIDTH) + entry(ctx, ROW_OFFSET, t)
-            blocks = word(tensor, T_COL_BLOCKS)
-            add_blocks(word(ctx, ROW_VALUE) + 8 * target, word(plan, ROW_PARTIAL) + 8 * source, n, blocks, op)
-        elif word(stream, S_KIND) == COL_TOTAL and word(tensor, T_COL_AT) >= 0:
-            n = word(tensor, T_MATRICES) * word(tensor, T_COLS)
-            source = word(tensor, T_COL_AT) + ordinal * word(plan, COL_PARTIAL_WIDTH)
-            target = index * word(ctx, COL_WIDTH) + entry(ctx, COL_OFFSET, t)
-            blocks = word(tensor, T_ROW_BLOCKS)
-            add_blocks(word(ctx, COL_VALUE) + 8 * target, word(plan, COL_PARTIAL) + 8 * source, n, blocks, op)
+        stream = record(plan, STREAM, STREAM_FIELDS, word(program, P_STREAM) + j)
+        axis = word(stream, S_KIND) - ROW_TOTAL + 1
+        if axis > 0 and word(tensor, T_ROW_AT + axis - 1) >= 0:
+            n = word(tensor, T_MATRICES) * word(tensor, T_MATRICES + axis)
+            blocks = word(tensor, T_COL_BLOCKS + 1 - axis)
+            source = partial_totals(plan, axis, word(stream, S_ORDINAL), word(tensor, T_ROW_AT + axis - 1))
+            target = whole_totals(ctx, axis, word(stream, S_INDEX), t)
+            copy_items(target, 1, source, 1, 8, n)
+            for block in range(1, blocks):
+                combine_into(target, source + 8 * block * n, n, word(stream, S_OP))
 
 
-@routine("void(int64, int64, int64, int64, int64)", "noinline")
-def add_blocks(target, source, n, blocks, op):
-    """Combines blocks of n partial totals, in order."""
-    copy_items(target, 1, source, 1, 8, n)
-    for block in range(1, blocks):
+@routine("void(int64, int64, int64, int64)", "noinline")
+def combine_into(target, source, n, op):
+    """Combines n totals with n others in place."""
+    if op == SUM:
+        X, Y = f8_at(target), f8_at(source)
         for i in range(n):
-            set_number(target, i, combine(op, number(target, i), number(source, block * n + i)))
+            X[i] += Y[i]
+    else:
+        for i in range(n):
+            set_number(target, i, combine(op, number(target, i), number(source, i)))
 
 
 @routine("void(int64, int64, int64)", "noinline", "optsize")
@@ -194,7 +186,7 @@ def run_stages(plan, after, t):
 @routine("void(int64, int64, int64)")
 def run_member(plan, stage, t):
     """A stage of tensor extent for one tensor."""
-    tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+    tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
     module, member = word(tensor, T_MODULE), word(tensor, T_MEMBER)
     call_stage(word(stage, 1 + module), entry(plan, CONTEXTS, module), member, member + 1)
 
@@ -240,7 +232,7 @@ def run_unit(plan, sweep, unit, scratch):
         return
     for k in range(begin, end):
         t = entry(plan, CHAIN, k)
-        tensor = word(plan, TENSOR) + 8 * TENSOR_FIELDS * t
+        tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
         first = word(tensor, T_CHUNK)
         for s in range(1, word(plan, SWEEPS) + 1):
             for index in range(first, first + word(tensor, T_CHUNKS)):
@@ -293,16 +285,16 @@ def open_sweep(plan, sweep):
 def stop(plan):
     """Hands out no more units, and returns when nobody works on one."""
     claim = atomic_swap(plan + 8 * CLAIM, CLOSED)
-    claimed = min(claim & LOW, entry(plan, UNIT_COUNT, claim >> 32))
-    while atomic_load(plan + 8 * DONE) & LOW < claimed:
+    claimed, units = claim & LOW, entry(plan, UNIT_COUNT, claim >> 32)
+    while atomic_load(plan + 8 * DONE) & LOW < (claimed if claimed < units else units):
         pass
 
 
 def _digest() -> int:
-    """Of everything that is compiled into the driver: numba's cache looks at this file only."""
+    """Of the other files that are compiled into the driver."""
     try:
         folder = Path(__file__).parent
-        texts = [(folder / name).read_bytes() for name in ("cpu.py", "native.py", "layout.py", "chunk_kernel.py")]
+        texts = [(folder / name).read_bytes() for name in SOURCES]
     except OSError:  # no plain files
         return abi.VERSION
     return int.from_bytes(hashlib.sha256(b"".join(texts)).digest()[:7], "big")

@@ -123,7 +123,10 @@ def roles_of(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Matched neighbour tensors: those of tensor t from start[t] to start[t + 1], with coefficients as in Edges."""
+    """Matched neighbour tensors: those of tensor t from start[t] to start[t + 1], with coefficients as in Edges.
+
+    Two zeros follow the coefficients, which kernels read in pairs.
+    """
 
     start: NDArray[np.int64]
     tensor: NDArray[np.int64]
@@ -143,8 +146,8 @@ def neighbours(edges: Edges, players: Sequence[int], roles: Sequence[str]) -> Ne
     return Neighbours(
         np.array(start, dtype=np.int64),
         np.array([t for t, _, _ in found], dtype=np.int64),
-        np.array([a for _, a, _ in found], dtype=np.float64),
-        np.array([b for _, _, b in found], dtype=np.float64),
+        np.array([a for _, a, _ in found] + [0.0, 0.0], dtype=np.float64),
+        np.array([b for _, _, b in found] + [0.0, 0.0], dtype=np.float64),
     )
 
 

@@ -40,7 +40,7 @@ from optgen.runtime.abi import SEGMENT
     ROW_PARTIAL_WIDTH,
     COL_PARTIAL,  # f64[column totals of a program, COL_PARTIAL_WIDTH]: per block of rows
     COL_PARTIAL_WIDTH,
-    ZEROS,  # SEGMENT float64 zeros
+    ZEROS,  # SEGMENT float64 zeros, then 1.0, 0.0
 ) = range(35)
 CLAIM, DONE = 40, 48  # atomic: on cache lines of their own
 PLAN_WORDS = 56
@@ -51,7 +51,10 @@ PROGRAM_FIELDS = 5
 #: Kind and access as below; index: slot or column; op: of a row or column total; ordinal: among the program's totals.
 (S_KIND, S_INDEX, S_ACCESS, S_ITEM, S_GRADIENT, S_OP, S_ORDINAL) = range(7)
 STREAM_FIELDS = 7
-(SLOT, STENCIL, ROW, COL, MATRIX, ROW_TOTAL, COL_TOTAL) = range(7)
+TERM_FIELDS = 5  # of a stream's address in a chunk: base, bytes per matrix, row, column; what else to do
+(SLOT, STENCIL, NEAR, MATRIX, ROW, COL, ROW_TOTAL, COL_TOTAL) = range(8)
+#: A ``near`` stream is five: own value and neighbour, twice, and the two coefficients; S_ORDINAL says which.
+NEAR_STREAMS = 5
 READ, WRITE, PULL = 1, 2, 4
 SUM, MAX, MIN = range(3)
 EXTENT_TENSOR, EXTENT_LAYER, EXTENT_MODEL = range(3)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 from llvmlite import ir
 from numba import types
-from numba.core import compiler, sigutils, typing
+from numba.core import compiler, sigutils
+from numba.core.typing.templates import signature as call_signature
 from numba.extending import intrinsic
 
 _WORD = ir.IntType(64)
@@ -22,31 +24,40 @@ _WORDS = _WORD.as_pointer()
 _POINTER = ir.IntType(8).as_pointer()
 
 
-def _intrinsic(call: Callable[..., object], name: str, names: Sequence[str]) -> Callable[..., object]:
+#: A function of compiled code only. Compiled code is typed by numba, not by what Python's checker sees.
+Native: TypeAlias = Callable[..., Any]
+
+
+def native(function: Callable[..., object]) -> Native:
+    """An operation written in LLVM: ``function(typingctx, *types)`` gives its signature and its code generator."""
+    return cast(Native, intrinsic(function))
+
+
+def _intrinsic(call: Callable[..., object], name: str, names: Sequence[str]) -> Native:
     """An intrinsic with named arguments, which numba asks for."""
     call.__name__ = name
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(each, kind) for each in ("typingctx", *names)]
     call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    return intrinsic(call)
+    return native(call)
 
 
-def routine(signature: str, *attributes: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+def routine(signature: str, *attributes: str) -> Callable[[Callable[..., object]], Native]:
     """Compile a function as part of whatever calls it, with LLVM function attributes.
 
     numba's own way makes machine code of each function for itself before it inlines it, which costs seconds for a
     driver of twenty functions; here all of them are one module that is optimised once.
     """
     arguments, result = sigutils.normalize_signature(signature)
-    kind = typing.signature(result, *arguments)
+    kind = call_signature(result, *arguments)
 
-    def decorate(function: Callable[..., object]) -> Callable[..., object]:
+    def decorate(function: Callable[..., object]) -> Native:
         made = weakref.WeakKeyDictionary()
 
         def codegen(context, builder, _, args):
             library = context.active_code_library
             if library not in made:
-                flags = compiler.Flags()
+                flags = cast(Any, compiler.Flags())
                 flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
                 flags.error_model = "numpy"
                 made[library] = compiler.compile_internal(
@@ -66,7 +77,7 @@ def routine(signature: str, *attributes: str) -> Callable[[Callable[..., object]
     return decorate
 
 
-def _call(*kinds: ir.Type) -> Callable[..., object]:
+def _call(*kinds: ir.Type) -> Native:
     """An intrinsic that calls the C function at its first argument; addresses are passed as integers."""
 
     def codegen(context, builder, signature, args):
@@ -88,7 +99,7 @@ call_segment = _call(_WORD, _POINTER, _POINTER, _POINTER)
 call_stage = _call(_POINTER, _WORD, _WORD)
 
 
-@intrinsic
+@native
 def atomic_add(typingctx, address, x):
     """Adds to the word at an address; the value before."""
 
@@ -98,7 +109,7 @@ def atomic_add(typingctx, address, x):
     return types.int64(types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def atomic_swap(typingctx, address, x):
     """Sets the word at an address, so that whoever sees it sees everything written before; the value before."""
 
@@ -108,7 +119,7 @@ def atomic_swap(typingctx, address, x):
     return types.int64(types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def word(typingctx, table, index):
     """Entry of a table of words at an address."""
 
@@ -119,7 +130,43 @@ def word(typingctx, table, index):
     return types.int64(types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
+def at(typingctx, table, fields, index):
+    """Address of an entry of so many words in a table."""
+
+    def codegen(context, builder, signature, args):
+        return builder.add(args[0], builder.mul(builder.mul(args[1], args[2]), ir.Constant(_WORD, 8)))
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@native
+def record(typingctx, table, name, fields, index):
+    """Address of an entry of so many words in the table whose address is a word of a table."""
+
+    def codegen(context, builder, signature, args):
+        base = builder.load(builder.gep(builder.inttoptr(args[0], _WORDS), [args[1]]))
+        return builder.add(base, builder.mul(builder.mul(args[2], args[3]), ir.Constant(_WORD, 8)))
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+@native
+def place(typingctx, terms, matrix, row, col):
+    """terms[0] + matrix*terms[1] + row*terms[2] + col*terms[3]"""
+
+    def codegen(context, builder, signature, args):
+        table = builder.inttoptr(args[0], _WORDS)
+        terms = [builder.load(builder.gep(table, [ir.Constant(_WORD, i)])) for i in range(4)]
+        total = terms[0]
+        for index, term in zip(args[1:], terms[1:], strict=True):
+            total = builder.add(total, builder.mul(index, term))
+        return total
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+@native
 def entry(typingctx, table, name, index):
     """Entry of the table of words whose address is a word of another table."""
 
@@ -130,7 +177,7 @@ def entry(typingctx, table, name, index):
     return types.int64(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def value(typingctx, table, name, index):
     """Entry of the table of float64 whose address is a word of a table."""
 
@@ -141,7 +188,7 @@ def value(typingctx, table, name, index):
     return types.float64(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def set_word(typingctx, table, index, x):
     """Sets an entry of a table of words at an address."""
 
@@ -153,7 +200,7 @@ def set_word(typingctx, table, index, x):
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def atomic_load(typingctx, address):
     """The word at an address as other threads last left it."""
 
@@ -163,7 +210,7 @@ def atomic_load(typingctx, address):
     return types.int64(types.int64), codegen
 
 
-@intrinsic
+@native
 def number(typingctx, table, index):
     """Entry of a table of float64 at an address."""
 
@@ -174,7 +221,7 @@ def number(typingctx, table, index):
     return types.float64(types.int64, types.int64), codegen
 
 
-@intrinsic
+@native
 def set_number(typingctx, table, index, x):
     """Sets an entry of a table of float64 at an address."""
 
@@ -186,7 +233,7 @@ def set_number(typingctx, table, index, x):
     return types.void(types.int64, types.int64, types.float64), codegen
 
 
-def _at(element: types.Type) -> Callable[..., object]:
+def _at(element: Any) -> Native:
     """An intrinsic that turns an address into a pointer to elements."""
 
     def pointer(typingctx, address):
@@ -195,7 +242,7 @@ def _at(element: types.Type) -> Callable[..., object]:
 
         return types.CPointer(element)(types.int64), codegen
 
-    return intrinsic(pointer)
+    return native(pointer)
 
 
 f4_at = _at(types.float32)

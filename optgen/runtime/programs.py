@@ -21,6 +21,7 @@ ACCESS = {"r": at.READ, "w": at.WRITE, "rw": at.READ | at.WRITE}
 KINDS = {
     "slot": at.SLOT,
     "stencil": at.STENCIL,
+    "near": at.NEAR,
     "row": at.ROW,
     "col": at.COL,
     "matrix": at.MATRIX,
@@ -98,14 +99,15 @@ def _streams(manifest: Manifest, sweep: Sweep) -> list[list[int]]:
         kind, index = KINDS[str(stream[0])], int(stream[1])
         row = [0] * at.STREAM_FIELDS
         row[at.S_KIND], row[at.S_INDEX] = kind, index
-        if kind in (at.SLOT, at.STENCIL):
+        if kind in (at.SLOT, at.STENCIL, at.NEAR):
             slot = manifest["slots"][index]
             row[at.S_ITEM], row[at.S_GRADIENT] = ITEM[slot["dtype"]], int(slot["role"] == "gradient")
             row[at.S_ACCESS] = ACCESS[str(stream[2])] if kind == at.SLOT else at.READ
         elif kind in (at.ROW_TOTAL, at.COL_TOTAL):
             row[at.S_OP] = OPS[str(stream[2])] if len(stream) > 2 else at.SUM
             row[at.S_ORDINAL] = sum(1 for other in rows if other[at.S_KIND] == kind)
-        rows.append(row)
+        for part in range(at.NEAR_STREAMS if kind == at.NEAR else 1):
+            rows.append([*row[: at.S_ORDINAL], part] if kind == at.NEAR else row)
     return rows
 
 

@@ -248,9 +248,10 @@ class Tables:
     def _chunks(self, groups: list[list[int]]) -> None:
         """Cuts every tensor and makes room for partial totals."""
         tiled, count = self._manifest["tiled"], len(self.infos)
-        self._size = COUPLED_ELEMENTS if self._manifest["stencil"] else CHUNK_ELEMENTS
+        coupled = {t for group in groups for t in group} if self._manifest["stencil"] else set[int]()
+        sizes = [COUPLED_ELEMENTS if t in coupled else CHUNK_ELEMENTS for t in range(count)]
         shapes = [Shape(*v) if tiled else Shape(1, 1, v[0] * v[1] * v[2]) for v in self._views]
-        pieces = [cut(t, shape, self._size) for t, shape in enumerate(shapes)]
+        pieces = [cut(t, shape, size) for t, (shape, size) in enumerate(zip(shapes, sizes, strict=True))]
         table = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
         self._counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
         self._groups = groups
@@ -263,7 +264,7 @@ class Tables:
         self._tensor[:, at.T_CHUNK] = np.concatenate(([0], np.cumsum(self._counts)))[:-1]
         rows_at = cols_at = 0
         for t, shape in enumerate(shapes):
-            row_blocks, col_blocks = grid(shape, self._size).blocks(shape)
+            row_blocks, col_blocks = grid(shape, sizes[t]).blocks(shape)
             self._tensor[t, [at.T_MATRICES, at.T_ROWS, at.T_COLS]] = [shape.matrices, shape.rows, shape.cols]
             self._tensor[t, [at.T_ROW_BLOCKS, at.T_COL_BLOCKS]] = [row_blocks, col_blocks]
             self._tensor[t, at.T_ROW_AT] = rows_at if tiled and col_blocks > 1 else -1
@@ -288,7 +289,7 @@ class Tables:
         self._put(at.STREAM, made.stream)
         self._put(at.TOTAL, made.total)
         self._put(at.TOTAL_OP, made.total_op)
-        self._table(at.ZEROS, (SEGMENT,), np.float64)
+        self._table(at.ZEROS, (SEGMENT + 2,), np.float64)[SEGMENT] = 1.0
         self._plan[at.MODULES] = len(self.modules)
         self._plan[at.SWEEPS] = manifest["sweeps"]
         self._plan[at.VARIANTS] = made.variants
@@ -323,9 +324,10 @@ class Tables:
 
     def _turned(self, tensor: int) -> bool:
         """Whether the rows of the matrix view run along memory's columns."""
+        if not self._manifest["tiled"] or self._manifest["matrix"] != "wide":
+            return False
         shape = self.infos[tensor].shape
-        wide = self._manifest["tiled"] and self._manifest["matrix"] == "wide" and len(shape) > 1
-        return wide and self._views[tensor][1] != shape[0]
+        return len(shape) > 1 and shape[0] > self._views[tensor][1]
 
     def _place(self) -> None:
         """Works out again how the slots of tensors lie that moved."""

@@ -77,4 +77,6 @@ def model(module: Callable[..., Module]) -> Callable[..., Model]:
 
 def same_bits(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
     """Whether two lists of arrays are equal to the last bit."""
-    return all(np.ascontiguousarray(x).tobytes() == np.ascontiguousarray(y).tobytes() for x, y in zip(a, b, strict=True))
+    return all(
+        np.ascontiguousarray(x).tobytes() == np.ascontiguousarray(y).tobytes() for x, y in zip(a, b, strict=True)
+    )
