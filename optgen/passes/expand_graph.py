@@ -10,7 +10,8 @@ After, with N the layer's squared norm of x and T the transport of semantics "co
     %far = rule.edges pull %norm          // sum over unmatched edges of a - b*|x_j|/|x|
     %y = add(%near, mul(%far, %x))
 
-Under coupling "match" or "equal" there are no unmatched edges, and the second part is left out.
+Under coupling "match" or "equal" there are no unmatched edges, and the second part is left out. A stencil is linear: a
+sign, or a factor that the whole model shares, moves out of it, so that it reads what memory holds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from optgen.ir.emitter import Emitter
 from optgen.ir.extents import Extent
 from optgen.ir.functions import Function
 from optgen.ir.rule_types import EdgeSum, Reduction, Stencil, type_of
+from optgen.passes.facts import producer
 from optgen.passes.rewrite import rebuild_all
 
 
@@ -35,7 +37,7 @@ def expand_graph(module: ModuleOp, coupling: str) -> ModuleOp:
         kind, x = op.kind.data, operands[0]
         if type_of(x).extent is Extent.LAYER:
             return emit.edges(EdgeSum(kind.value), x)
-        near = emit.stencil(kind, x)
+        near = _stencil(kind, x, emit)
         if coupling != "transport":
             return near
         square = emit.reduce(Reduction.SUM, Extent.LAYER, emit.apply(Function.MUL, x, x))
@@ -44,6 +46,26 @@ def expand_graph(module: ModuleOp, coupling: str) -> ModuleOp:
         return emit.apply(Function.ADD, near, emit.apply(Function.MUL, far, x))
 
     return rebuild_all(module, replace)
+
+
+def _stencil(kind: Stencil, x: SSAValue, emit: Emitter) -> SSAValue:
+    """The stencil of x, with what it is linear in pulled out."""
+    op = producer(x)
+    if isinstance(op, rule.ApplyOp):
+        match op.function.data:
+            case Function.NEG:
+                return emit.apply(Function.NEG, _stencil(kind, op.args[0], emit))
+            case Function.MUL | Function.DIV as function if _is_shared(op.args[1]):
+                return emit.apply(function, _stencil(kind, op.args[0], emit), op.args[1])
+            case Function.MUL if _is_shared(op.args[0]):
+                return emit.apply(Function.MUL, op.args[0], _stencil(kind, op.args[1], emit))
+            case _:
+                pass
+    return emit.stencil(kind, x)
+
+
+def _is_shared(value: SSAValue) -> bool:
+    return type_of(value).extent is Extent.MODEL
 
 
 def uses_graph(module: ModuleOp) -> bool:
