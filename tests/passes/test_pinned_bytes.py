@@ -1,0 +1,76 @@
+"""Bytes per parameter, counted from the loads and stores of the kernel IR: the figures that the project promises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from optgen.ir import kernel_dialect as kernel
+from optgen.ir import kernel_interpreter
+from optgen.ir.kernel_arith import STORAGE
+from optgen.ir.text import from_text, to_text
+from optgen.passes.pipeline import kernel_of, to_kernels
+from optgen.spec.loader import load
+from tests.passes.agreement import next_step, started
+from tests.passes.compiled import compiled
+from tests.passes.worlds import Setting, kernel_world_of
+
+#: Rule, settings and, per variant, bytes per parameter and sweeps. Other dtypes than float32 scale with their width.
+FIGURES: dict[str, tuple[str, dict[str, Setting], dict[str, tuple[int, int]]]] = {
+    "sgd": ("sgd", {}, {"always": (12, 1)}),
+    "sgd, momentum": ("sgd", {"momentum": 0.9}, {"always": (20, 1)}),
+    "lion": ("lion", {}, {"always": (20, 1)}),
+    "adamw": ("adamw", {}, {"always": (28, 1)}),
+    "neat": ("neat", {}, {"always": (32, 2)}),
+    "neat, maximize": ("neat", {"maximize": True}, {"always": (32, 2)}),
+    "neat, relative": ("neat", {"nsa": "relative"}, {"always": (32, 2)}),
+    "neat, off": ("neat", {"nsa": "off"}, {"always": (32, 2)}),
+    "neat, off, match": ("neat", {"nsa": "off", "coupling": "match"}, {"always": (28, 1)}),
+    "lamb": ("lamb", {}, {"always": (40, 2)}),
+    "adafactor": ("adafactor", {}, {"ndim_param_ge_2": (24, 3), "not_ndim_param_ge_2": (32, 2)}),
+    "nested": ("nested", {}, {"due_k_gt_1": (72, 2), "due_not_k_gt_1": (60, 2), "not_due": (36, 1)}),
+    "nested, latest": ("nested", {"accumulate_gradients": False}, {"due": (60, 2), "not_due": (28, 1)}),
+}
+
+
+def counted(variant: kernel.VariantOp, slots: dict[str, int]) -> tuple[int, int]:
+    """Bytes per element that a variant moves, each slot once per sweep and direction, and its sweeps."""
+    total = sweeps = 0
+    for sweep in variant.body.block.ops:
+        if isinstance(sweep, kernel.SweepOp):
+            sweeps += 1
+            ops = list(sweep.body.block.ops)
+            read = {kernel.symbol(op.slot) for op in ops if isinstance(op, kernel.LoadOp | kernel.StencilOp)}
+            written = {kernel.symbol(op.slot) for op in ops if isinstance(op, kernel.StoreOp)}
+            total += sum(slots[name] for name in read) + sum(slots[name] for name in written)
+    return total, sweeps
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("label", FIGURES)
+def test_bytes_per_parameter(label: str, dtype: str) -> None:
+    name, settings, expected = FIGURES[label]
+    text = to_text(to_kernels(load(name), settings, dtype))
+    module = kernel_of(from_text(text))
+    slots = {slot.sym_name.data: STORAGE[slot.dtype.data][1] for slot in module.slots}
+    found = {variant.sym_name.data: counted(variant, slots) for variant in module.variants}
+    if dtype == "float32":
+        assert found == expected
+    else:
+        declared = any(slot.dtype.data == "float32" and slot.extent.data == "elem" for slot in module.slots)
+        scaled = {variant: (2 * size, sweeps) for variant, (size, sweeps) in expected.items()}
+        assert declared or found == scaled
+
+
+@pytest.mark.parametrize("label", FIGURES)
+def test_the_interpreter_moves_as_much(label: str, rng: np.random.Generator) -> None:
+    name, settings, expected = FIGURES[label]
+    case = compiled(load(name), settings)
+    world = started(case, rng)
+    step = next_step(case, world, rng, missing=0.0)
+    mine = kernel_world_of(world, case.kernels("float32"), step.gradients, step.inputs)
+    traffic = kernel_interpreter.run(case.kernels("float32"), mine, chunk=8, step=1)
+    sizes = [math.prod(tensor.shape) for tensor in mine.tensors]
+    assert traffic.bytes == sum(expected[v][0] * size for v, size in zip(traffic.chosen, sizes, strict=True))
