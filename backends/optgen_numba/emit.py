@@ -246,7 +246,7 @@ def _imports(text: str) -> set[str]:
     words = {"".join(c if c.isalnum() or c == "_" else " " for c in text)}
     tokens = {token for word in words for token in word.split()}
     tables = tokens & ({word.name for word in Word} | {mode.name for mode in Mode})
-    helpers = {"segment", "stage", "select", "add_reassoc", "maximum", "minimum", "f4", "f8", "i8"}
+    helpers = {"segment", "stage", "select", "add_reassoc", "laplacian_at", "maximum", "minimum", "f4", "f8", "i8"}
     for short in SHORT.values():
-        helpers |= {f"{short}_stream", f"{short}_table", f"load_{short}", f"store_{short}"}
+        helpers |= {f"{short}_stream", f"{short}_table", f"{short}_near", f"load_{short}", f"store_{short}"}
     return (tokens & helpers) | tables

@@ -12,9 +12,24 @@ from optgen_numba.python_text import PURE, Body, Names
 
 #: Names that generated functions must not take for themselves.
 _LANGUAGE = ("np", "range", "abs", "True", "False", "n", "i", "k", "t", "streams", "scalars", "totals", "ctx")
-_RUNTIME = ("begin", "end", "f4", "f8", "i8", "segment", "stage", "select", "add_reassoc", "maximum", "minimum")
+_RUNTIME = (
+    "begin",
+    "end",
+    "f4",
+    "f8",
+    "i8",
+    "segment",
+    "stage",
+    "select",
+    "add_reassoc",
+    "maximum",
+    "minimum",
+    "laplacian_at",
+)
 _TABLES = ("mode", "address", "hyper", "meta", "MANIFEST", "FUNCTIONS")
 RESERVED = frozenset((*_LANGUAGE, *_RUNTIME, *_TABLES))
+#: Addresses that a stream of neighbours takes: two pairs of arrays, and their coefficients.
+NEAR_ADDRESSES = 5
 Stream = tuple[str | int, ...]
 _IDENTITY = {"sum": "0", "max": "-np.inf", "min": "np.inf"}
 
@@ -44,6 +59,7 @@ class _Writer:
         self.tail = Body(self.names)
         self.out = Segment(name, [])
         self._arrays: dict[str, str] = {}
+        self._address = 0
         self._read: dict[str, str] = {}
 
     def segment(self) -> Segment:
@@ -70,9 +86,13 @@ class _Writer:
         """The view of a stream, made once."""
         if key not in self._arrays:
             self._arrays[key] = self.names.new(f"{key}_at" if length == "n" else key)
-            self.head.line(f"{self._arrays[key]} = {short}_stream(streams[{len(self.out.streams)}], {length})")
-            self.out.streams.append(stream)
+            self.head.line(f"{self._arrays[key]} = {short}_stream(streams[{self._address}], {length})")
+            self._add(stream)
         return self._arrays[key]
+
+    def _add(self, stream: Stream, addresses: int = 1) -> None:
+        self.out.streams.append(stream)
+        self._address += addresses
 
     def _op(self, op: Op) -> None:
         if op.name in PURE:
@@ -127,8 +147,12 @@ class _Writer:
             raise BackendError(
                 "numba: neighbors of an element value is not built yet; write deg*x - laplacian(x) or take layer values"
             )
-        array = self._array(f"laplacian_{slot}", ("stencil", self.layout.slot(slot)), self.real)
-        self.loop.bind(op.result, f"{array}[i]")
+        key = f"{slot}_near"
+        if key not in self._arrays:
+            self._arrays[key] = self.names.new(key)
+            self.head.line(f"{self._arrays[key]} = {self.real}_near(streams, {self._address})")
+            self._add(("near", self.layout.slot(slot)), NEAR_ADDRESSES)
+        self.loop.assign(op.result, f"laplacian_at({self._arrays[key]}, i)", op.result.hint or f"pull_{slot}")
 
     def _accumulate(self, op: Op) -> None:
         name, how = op.word("total"), op.word("reduction")

@@ -30,12 +30,14 @@ from optgen.runtime.cpu import (
     TENSOR_VALUE,
     add_reassoc,
     f4,
+    f4_near,
     f4_stream,
     f8,
     f8_stream,
     f8_table,
     i8_stream,
     i8_table,
+    laplacian_at,
     load_f4,
     maximum,
     segment,
@@ -103,30 +105,29 @@ MANIFEST = {'abi': 1,
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
-               'sweeps': [{'function': 'sweep_1',
-                           'streams': [['slot', 1, 'r'], ['stencil', 1]],
-                           'totals': [0, 1, 2]},
+               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r'], ['near', 1]], 'totals': [0, 1, 2]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 1, 'r'],
                                        ['slot', 2, 'rw'],
                                        ['slot', 3, 'rw'],
                                        ['slot', 0, 'rw'],
-                                       ['stencil', 1]],
+                                       ['near', 1]],
                            'totals': []}]}]}
 
 
 @segment
 def sweep_1(n, streams, scalars, totals):
     g_at = f4_stream(streams[0], n)
-    laplacian_g_at = f4_stream(streams[1], n)
+    g_near = f4_near(streams, 1)
     sum_x_x = f4(0)
     sum_x_g = f4(0)
     sum_g_g = f4(0)
     for i in range(n):
+        pull_g = laplacian_at(g_near, i)
         g = g_at[i]
         # c = norm(LG, over="layer")
-        sum_x_x = add_reassoc(sum_x_x, laplacian_g_at[i] * laplacian_g_at[i])
-        sum_x_g = add_reassoc(sum_x_g, laplacian_g_at[i] * g)
+        sum_x_x = add_reassoc(sum_x_x, pull_g * pull_g)
+        sum_x_g = add_reassoc(sum_x_g, pull_g * g)
         # LG = laplacian(g)
         sum_g_g = add_reassoc(sum_g_g, g * g)
     totals[0] = totals[0] + f8(sum_x_x)
@@ -140,7 +141,7 @@ def sweep_2(n, streams, scalars, totals):
     m_at = f4_stream(streams[1], n)
     v_at = f4_stream(streams[2], n)
     param_at = f4_stream(streams[3], n)
-    laplacian_g_at = f4_stream(streams[4], n)
+    g_near = f4_near(streams, 4)
     edges = f4(scalars[0])
     mu = f4(scalars[1])
     beta1 = f4(scalars[2])
@@ -154,9 +155,10 @@ def sweep_2(n, streams, scalars, totals):
     weight_decay = f4(scalars[10])
     lr = f4(scalars[11])
     for i in range(n):
+        pull_g = laplacian_at(g_near, i)
         g = g_at[i]
         # LG = laplacian(g)
-        LG = laplacian_g_at[i] + edges * g
+        LG = pull_g + edges * g
         # g = g - mu*LG
         g_new = g - mu * LG
         m = m_at[i]
