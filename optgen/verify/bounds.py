@@ -1,0 +1,192 @@
+"""How far a kernel may be from the meaning of its rule: a bound for every element of every slot, after every step.
+
+Kernel IR is run once more, on balls (see `ball`): every slot has a float64 centre and a radius, each operation adds
+the rounding of its own type, each store that of the slot's. Nothing is tuned: a bound follows from the operations in
+the kernel, their dtypes and the numbers that went through them.
+
+* One operation: |computed - exact| <= propagated + u*|result|, u = 2**-24 or 2**-53.
+* A sum of n terms in any order: + n*u/(1 - n*u) * sum|x|, in the elements' type for runs of up to `SLICE` terms and in
+  float64 from there on, as kernel IR says of sums.
+* Cancellation: a difference keeps the radii of what was subtracted. What the reduction algebra expands, such as
+  norm(x + b*y) into three sums, is bounded as it is computed, root included.
+* A condition whose sides may differ by their radii is not sure; what it selects has a radius that covers both.
+* Steps: radii of state carry over, so errors accumulate along with the state.
+
+Two implementations of one rule differ at most by the sum of their bounds. The reference, too, rounds: its share is the
+bound of kernels that do what the rule's text says, in float64, without any rewriting (`literal_kernels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optgen.errors import OptgenError
+from optgen.ir import view, world
+from optgen.ir.build import build
+from optgen.ir.extents import Extent
+from optgen.passes.expand_graph import expand_graph
+from optgen.passes.lower import Header, lower
+from optgen.passes.pipeline import (
+    COUPLING,
+    DEFAULT_COUPLING,
+    default_settings,
+    element_states,
+    program_of,
+    states_of,
+)
+from optgen.passes.problem import Storage, plan_all
+from optgen.passes.specialise import Setting, specialise
+from optgen.passes.split_reductions import split_reductions
+from optgen.spec.model import Spec
+from optgen.spec.syntax import walk
+from optgen.verify import ball
+from optgen.verify.ball import PRECISIONS, Ball
+from optgen.verify.code import COUNTER, Code, Step
+
+Array = NDArray[np.float64]
+
+_PARAM, _GRADIENT = "param", "g"
+#: Storage dtypes as precisions; int64 is exact.
+_STORED = {"float32": PRECISIONS["f32"], "float64": PRECISIONS["f64"]}
+
+
+def literal_kernels(spec: Spec, settings: Mapping[str, Setting]) -> view.Module:
+    """Kernels in float64 that do what a rule's text says, without the passes that rewrite its arithmetic."""
+    program = program_of(build(spec))
+    storage = Storage.plain("float64")  # the reference rounds no state to a dtype of its own
+    given = {**default_settings(spec), **settings}
+    settled = specialise(program, given)
+    module = split_reductions(expand_graph(settled.module, str(given.get(COUPLING, DEFAULT_COUPLING))))
+    variants = type(settled)(module, settled.settled).variants
+    header = Header(
+        name=spec.name,
+        class_name=spec.class_name,
+        matrix=str(spec.matrix),
+        digest=spec.digest,
+        settled=settled.settled,
+        hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
+        inputs=list(spec.inputs),
+    )
+    return view.view(lower(header, states_of(program), plan_all(variants, storage, element_states(program)), storage))
+
+
+def start_costs(spec: Spec) -> dict[str, float]:
+    """Relative error of each state's starting value: one float64 rounding per node of the expression that gives it."""
+    costs: dict[str, float] = {}
+    for name, state in spec.states.items():
+        starts = state.start if isinstance(state.start, tuple) else (state.start,)
+        for i, start in enumerate(starts):
+            slot = f"{name}[{i}]" if isinstance(state.start, tuple) else name
+            costs[slot] = (sum(1 for _ in walk(start)) - 1) * ball.LIBRARY_ROUNDOFFS * ball.DOUBLE_UNIT
+    return costs
+
+
+@dataclass
+class Bounds:
+    """Bounds of kernels that start where a world starts. `modules` has the kernels of each tensor, by position.
+
+    The world must be as `interpret.start` left it; it is read, not changed.
+    """
+
+    modules: Sequence[view.Module]
+    world: world.World
+    starts: Mapping[str, float]
+    steps: int = 0
+    slots: list[dict[str, Ball]] = field(default_factory=list[dict[str, Ball]])
+
+    def __post_init__(self) -> None:
+        for tensor, module in zip(self.world.tensors, self.modules, strict=True):
+            own = {_PARAM: Ball.exact(world.matrices_of(tensor.param, self.world.matrix).copy())}
+            for slot in module.slots:
+                if slot.role == "state":
+                    x = self.seen(slot.name, tensor.state[slot.name], tensor.param.shape)
+                    own[slot.name] = self._started(x, self.starts.get(slot.name, 0.0), slot.dtype)
+            own[COUNTER] = Ball.exact(np.zeros((1, 1, 1)))
+            self.slots.append(own)
+
+    @staticmethod
+    def _started(x: Array, cost: float, dtype: str) -> Ball:
+        precision = _STORED.get(dtype)
+        started = Ball(x, np.where(precision.holds(x), 0.0, cost * np.abs(x)) if precision else np.zeros(x.shape))
+        return started if precision is None else started.rounded(precision)
+
+    @cached_property
+    def views(self) -> list[tuple[int, int, int]]:
+        """Every tensor as (matrices, rows, columns)."""
+        return [world.matrices_of(tensor.param, self.world.matrix).shape for tensor in self.world.tensors]
+
+    def seen(self, slot: str, x: Array, shape: tuple[int, ...]) -> Array:
+        """A slot's content as it is kept here: by (matrices, rows, columns)."""
+        extent = Extent.ELEM if slot in (_PARAM, _GRADIENT) else self.world.extents.get(slot, Extent.TENSOR)
+        whole = world.matrices_of(np.empty(shape), self.world.matrix).shape
+        if extent is Extent.ELEM:
+            return world.matrices_of(x, self.world.matrix)
+        return x.reshape(world.value_shape(extent, whole))
+
+    def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float] | None = None) -> None:
+        """One optimizer step of the kernels on balls. Gradients are taken to be exact."""
+        active = [g is not None for g in gradients]
+        present = self.world.present(active)
+        taking_part = [i for i, tensor in enumerate(self.world.tensors) if present[tensor.layer]]
+        make = self.world.graph
+        self.steps += 1
+        step = Step(
+            modules=self.modules,
+            tensors=self.world.tensors,
+            views=self.views,
+            members=taking_part,
+            graph=world.Graph.empty(self.world.layers, len(active)) if make is None else make(present),
+            step=self.steps,
+            inputs=inputs or {},
+            slots=[dict(own) for own in self.slots],
+        )
+        for i in taking_part:
+            g = gradients[i]
+            zero = np.zeros(self.views[i])
+            step.slots[i][_GRADIENT] = Ball.exact(zero if g is None else world.matrices_of(g, self.world.matrix))
+        with np.errstate(all="ignore"):
+            _run(step)
+        for i in taking_part:
+            if active[i]:
+                self.slots[i] = {name: x for name, x in step.slots[i].items() if name != _GRADIENT}
+
+
+def _run(step: Step) -> None:
+    """Choose variants, then stages and sweeps in turn."""
+    step.choose_variants()
+    _stages(step, 0)
+    for index in range(1, 1 + max((module.sweeps for module in step.modules), default=0)):
+        for i in step.members:
+            for sweep in step.taken[i].sweeps:
+                if sweep.index == index:
+                    Code(step, (i,), Extent.ELEM).run(sweep.ops)
+        _stages(step, index)
+
+
+def _stages(step: Step, boundary: int) -> None:
+    """The stages behind a sweep: those of one position together, in the order of the fine before the coarse."""
+    of = {i: [stage for stage in step.taken[i].stages if stage.boundary == boundary] for i in step.members}
+    for position in range(max((len(stages) for stages in of.values()), default=0)):
+        for extent in _FINE_TO_COARSE:
+            for unit in step.units(extent):
+                stages = of[unit[0]]
+                if position < len(stages) and stages[position].extent == extent.value:
+                    Code(step, unit, extent).run(stages[position].ops)
+
+
+_FINE_TO_COARSE = (Extent.ROW, Extent.COL, Extent.MATRIX, Extent.TENSOR, Extent.LAYER, Extent.MODEL)
+
+
+def difference(kernel: Bounds, literal: Bounds, tensor: int, slot: str) -> Array:
+    """Largest difference allowed between a kernel's slot and the reference's, as (matrices, rows, columns)."""
+    if slot not in kernel.slots[tensor]:
+        raise OptgenError(f"the kernels of tensor {tensor} have no slot {slot}")
+    own = kernel.slots[tensor][slot]
+    other = literal.slots[tensor].get(slot)
+    shape = own.c.shape
+    return np.broadcast_to(own.r, shape) + (0.0 if other is None else np.broadcast_to(other.r, shape))

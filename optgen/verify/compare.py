@@ -1,0 +1,343 @@
+"""The differential tester: a rule's generated optimizer and its float64 reference on the same gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optgen.api import compile as compile_rule
+from optgen.api import load
+from optgen.errors import UsageError, suggest
+from optgen.ir.build import MAXIMIZE
+from optgen.ir.view import Module, view
+from optgen.passes.pipeline import COUPLING, to_kernels
+from optgen.passes.specialise import Setting as Settled
+from optgen.spec.model import Setting, Spec
+from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
+from optgen.verify.code import COUNTER
+from optgen.verify.layers import Arrangement, Depths, Edge, Players
+from optgen.verify.reference import Reference, checked
+from optgen.verify.report import Line, Report, Worst
+from optgen.verify.settings import with_off_neutral
+
+if TYPE_CHECKING:
+    import torch
+    from optgen.runtime.torch_optimizer import Optimizer
+
+Array = NDArray[np.float64]
+Shapes = Mapping[str, tuple[int, ...]] | Sequence[tuple[int, ...]]
+
+#: What every comparison runs on unless told otherwise: a scalar, nothing, more than a vector register and more than a
+#: slice, matrices, four axes, and a run of layers with equal shapes.
+SHAPES: Mapping[str, tuple[int, ...]] = {
+    "embed.weight": (33, 65),
+    "blocks.0.weight": (4, 3, 3, 3),
+    "blocks.0.bias": (4,),
+    "blocks.1.weight": (4, 3, 3, 3),
+    "blocks.1.bias": (4,),
+    "blocks.2.weight": (4, 3, 3, 3),
+    "blocks.2.bias": (4,),
+    "norm.scale": (),
+    "gate.weight": (1,),
+    "none.weight": (0,),
+    "head.weight": (4097,),
+}
+DTYPES = ("float32", "float64", "mixed")
+#: Chances that a tensor and a whole layer have no gradient in a step, and that an element of one is 0.
+_NO_GRADIENT, _NO_LAYER, _ZERO = 0.15, 0.1, 0.05
+
+
+def compare(
+    rule: Spec | str | os.PathLike[str],
+    backend: str = "numba",
+    dtype: str = "float32",
+    *,
+    steps: int = 12,
+    shapes: Shapes = SHAPES,
+    hypers: Mapping[str, Setting] | None = None,
+    overrides: Mapping[str, Mapping[str, Setting]] | None = None,
+    players: Players = None,
+    edges: Sequence[Edge] | None = None,
+    laplacian: str = "combinatorial",
+    coupling: str = "transport",
+    depths: Depths = None,
+    seed: int = 0,
+) -> Report:
+    """Run a rule's optimizer on a backend and the float64 reference on the same random gradients, and compare.
+
+    Parameters and every state slot are compared after every step with a bound that follows from the kernels' dtypes
+    and operations (`optgen.verify.bounds`). `dtype` is "float32", "float64" or "mixed" (layers take turns). Hypers that
+    are not given are moved off the values at which terms of the rule vanish; `overrides` gives single tensors values of
+    their own, by name. Gradients are missing now and then; the learning rate is halved on the way. A seed gives the
+    same run every time. Raises what compiling or constructing the optimizer raises.
+    """
+    spec = rule if isinstance(rule, Spec) else load(rule)
+    if dtype not in DTYPES:
+        raise UsageError(f'dtype must be one of {", ".join(DTYPES)}, not "{dtype}". {suggest(dtype, DTYPES)}'.rstrip())
+    named = dict(shapes) if isinstance(shapes, Mapping) else {f"layer_{i}.w": x for i, x in enumerate(shapes)}
+    for name in overrides or {}:
+        if name not in named:
+            raise UsageError(f'overrides name "{name}", which no tensor has. {suggest(name, named)}'.rstrip())
+    values = with_off_neutral(spec, hypers or {})
+    rng = np.random.default_rng(seed)
+    given = _given(spec, overrides or {}, values)
+    pair = _Pair(
+        spec,
+        backend,
+        _dtypes(list(named), dtype),
+        {name: rng.normal(size=shape) for name, shape in named.items()},
+        given,
+        Arrangement(players, edges, laplacian, coupling, depths),
+    )
+    records = {slot: _Record(slot) for slot in pair.slots}
+    pair.record(records, 0)
+    for number in range(1, steps + 1):
+        pair.step(_gradients(pair, rng), {name: float(rng.uniform(0.5, 1.5)) for name in spec.inputs})
+        pair.record(records, number)
+        if number == steps // 2 and "lr" in spec.hypers:
+            pair.scale_rate(0.5)
+    return Report(spec.name, backend, dtype, steps, values, [record.line() for record in records.values()])
+
+
+def _given(
+    spec: Spec, overrides: Mapping[str, Mapping[str, Setting]], values: Mapping[str, Setting]
+) -> dict[str, dict[str, Setting]]:
+    """Values by tensor; under "" those that hold for all."""
+    checked(spec, values)
+    return {"": dict(values), **{name: {**values, **own} for name, own in overrides.items()}}
+
+
+def _dtypes(names: Sequence[str], dtype: str) -> list[str]:
+    if dtype != "mixed":
+        return [dtype] * len(names)
+    owners = list(dict.fromkeys(name.rpartition(".")[0].partition(".")[0] for name in names))
+    return [("float32", "float64")[owners.index(name.rpartition(".")[0].partition(".")[0]) % 2] for name in names]
+
+
+class _Pair:
+    """The optimizer under test, the reference, and both of their bounds."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        backend: str,
+        dtypes: list[str],
+        params: dict[str, Array],
+        given: dict[str, dict[str, Setting]],
+        arranged: Arrangement,
+    ) -> None:
+        self.spec = spec
+        self.names = list(params)
+        self.dtypes = dtypes
+        arrays = {name: x.astype(d).astype(float) for (name, x), d in zip(params.items(), dtypes, strict=True)}
+        self.reference = Reference.arranged(
+            spec,
+            arrays,
+            given[""],
+            arranged,
+            overrides={name: own for name, own in given.items() if name},
+            dtypes=dtypes,
+        )
+        settled = [_settings(spec, given.get(name, given[""]), arranged.coupling) for name in self.names]
+        self.kernels = self._bounds(settled, literal=False)
+        self.literal = self._bounds(settled, literal=True)
+        self.slots = list(dict.fromkeys(slot for own in self.kernels.slots for slot in own))
+        self.optimizer, self.tensors = _optimizer(spec, backend, arrays, dtypes, given, arranged)
+
+    def _bounds(self, settled: Sequence[Mapping[str, Settled]], *, literal: bool) -> Bounds:
+        made: dict[tuple[object, ...], Module] = {}
+        modules: list[Module] = []
+        for own, dtype in zip(settled, self.dtypes, strict=True):
+            key = (tuple(sorted(own.items())), "" if literal else dtype)
+            if key not in made:
+                made[key] = literal_kernels(self.spec, own) if literal else view(to_kernels(self.spec, own, dtype))
+            modules.append(made[key])
+        return Bounds(modules, self.reference.world, start_costs(self.spec))
+
+    def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
+        """One step of everything."""
+        for tensor, g in zip(self.tensors, gradients, strict=True):
+            tensor.grad = None if g is None else _tensor(g, str(tensor.dtype))
+        self.optimizer.step(None, **inputs)
+        self.reference.step(gradients, inputs)
+        for bounds in (self.kernels, self.literal):
+            bounds.step(gradients, inputs)
+
+    def scale_rate(self, factor: float) -> None:
+        """Every tensor's learning rate times a factor."""
+        hyper = self.optimizer.RULE.hyper("lr")
+        for group in self.optimizer.param_groups:
+            group[hyper.key] = group[hyper.key] * factor
+        for tensor in self.reference.world.tensors:
+            tensor.hypers = {**tensor.hypers, "lr": cast(float, tensor.hypers["lr"]) * factor}
+
+    def record(self, records: Mapping[str, _Record], step: int) -> None:
+        """Compare every slot of every tensor."""
+        for i, slot, expected, got in self._pairs():
+            seen = [self.kernels.seen(slot, x, self.reference.world.tensors[i].param.shape) for x in (expected, got)]
+            stored = next(s for s in self.kernels.modules[i].slots if s.name == slot).dtype
+            allowed = difference(self.kernels, self.literal, i, slot)
+            found = _Difference(seen[0], seen[1], np.broadcast_to(allowed, seen[0].shape), stored)
+            records[slot].add(found, self.names[i], step)
+
+    def _pairs(self) -> Iterator[tuple[int, str, Array, Array]]:
+        """Every slot of every tensor: what the reference has, and what the optimizer has."""
+        for i, (own, tensor) in enumerate(zip(self.reference.world.tensors, self.tensors, strict=True)):
+            state = cast("Mapping[str, torch.Tensor]", self.optimizer.state[tensor])
+            for slot in self.kernels.slots[i]:
+                name, _, entry = slot.partition("[")
+                if slot == "param":
+                    yield i, slot, own.param, _numbers(tensor)
+                elif slot == COUNTER:
+                    yield i, slot, np.array(float(own.t)), _numbers(state[COUNTER])
+                elif name in state:
+                    yield i, slot, own.state[slot], _numbers(state[name][int(entry[:-1])] if entry else state[name])
+
+
+def _tensor(x: Array, dtype: str) -> torch.Tensor:
+    import torch
+
+    make = cast("Callable[[Array], torch.Tensor]", torch.from_numpy)  # pyright: ignore[reportUnknownMemberType]
+    return make(x.copy()).to(cast(torch.dtype, getattr(torch, dtype.removeprefix("torch."))))
+
+
+def _numbers(tensor: torch.Tensor) -> Array:
+    return cast(Array, tensor.detach().double().numpy().copy())
+
+
+def _settings(spec: Spec, values: Mapping[str, Setting], coupling: str) -> dict[str, Settled]:
+    return {**checked(spec, values), COUPLING: coupling}
+
+
+def _optimizer(
+    spec: Spec,
+    backend: str,
+    arrays: Mapping[str, Array],
+    dtypes: Sequence[str],
+    given: Mapping[str, Mapping[str, Setting]],
+    arranged: Arrangement,
+) -> tuple[Optimizer, list[torch.Tensor]]:
+    """The generated optimizer, with a group per run of tensors that share their hypers."""
+    import torch
+
+    cls = compile_rule(spec, framework="torch", backend=backend)
+    tensors = {
+        name: torch.nn.Parameter(_tensor(x, dtype)) for (name, x), dtype in zip(arrays.items(), dtypes, strict=True)
+    }
+    groups: list[dict[str, Any]] = []
+    for own, run in groupby(tensors, key=lambda name: name if name in given else ""):
+        groups.append({"params": [(name, tensors[name]) for name in run], **_arguments(cls, given[own])})
+    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
+    extra: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if cls.RULE.graph:
+        extra |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
+    return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
+
+
+def _arguments(cls: type[Optimizer], values: Mapping[str, Setting]) -> dict[str, Any]:
+    """Values by the names that torch arguments have; entries of a tuple together."""
+    arguments: dict[str, Any] = {}
+    for hyper in cls.RULE.hypers:
+        value = values.get(hyper.name, hyper.default)
+        if hyper.index is None:
+            arguments[hyper.key] = value
+        else:
+            entries: dict[int, Any] = arguments.setdefault(hyper.key, {})
+            entries[hyper.index] = value
+    for key, value in arguments.items():
+        if isinstance(value, dict):
+            arguments[key] = tuple(cast("dict[int, Any]", value)[i] for i in range(len(cast("dict[int, Any]", value))))
+    if MAXIMIZE in values:
+        arguments[MAXIMIZE] = values[MAXIMIZE]
+    return arguments
+
+
+def _gradients(pair: _Pair, rng: np.random.Generator) -> list[Array | None]:
+    """Random gradients of scales over three decades, numbers of their tensor's dtype."""
+    tensors = pair.reference.world.tensors
+    absent = rng.random(pair.reference.world.layers) < _NO_LAYER
+    gradients: list[Array | None] = []
+    for tensor, dtype in zip(tensors, pair.dtypes, strict=True):
+        scale = 10.0 ** rng.uniform(-2.0, 1.0)
+        g = rng.normal(scale=scale, size=tensor.param.shape) * (rng.random(tensor.param.shape) >= _ZERO)
+        missing = rng.random() < _NO_GRADIENT or absent[tensor.layer]
+        gradients.append(None if missing else np.asarray(g).astype(dtype).astype(np.float64))
+    return gradients
+
+
+# Collecting differences
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """One slot of one tensor after one step, all of one shape; `stored` is the slot's dtype."""
+
+    expected: Array
+    got: Array
+    allowed: Array
+    stored: str
+
+    @property
+    def error(self) -> Array:
+        """Absolute errors; infinite where one side is not a number or both are infinite with different signs."""
+        same = (self.expected == self.got) | (np.isnan(self.expected) & np.isnan(self.got))
+        with np.errstate(invalid="ignore"):
+            error = np.abs(self.got - self.expected)
+        return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+
+    @property
+    def ulps(self) -> Array:
+        """Errors in units in the last place."""
+        if self.stored not in ("float32", "float64"):
+            return self.error
+        with np.errstate(over="ignore"):
+            near = np.abs(self.expected).astype(self.stored)
+        return self.error / np.where(np.isfinite(near), np.spacing(near), 1.0).astype(np.float64)
+
+    @property
+    def share(self) -> Array:
+        """Errors as a fraction of what is allowed."""
+        error = self.error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = error / self.allowed
+        share = np.where(error == 0, 0.0, share)
+        return np.where(np.isinf(error), np.inf, np.where(np.isinf(self.allowed), 0.0, share))
+
+
+@dataclass
+class _Record:
+    """Differences of one slot so far."""
+
+    slot: str
+    elements: int = 0
+    unbounded: int = 0
+    ulps: float = 0.0
+    share: float = -1.0
+    misses: int = 0
+    worst: Worst | None = None
+
+    def add(self, found: _Difference, tensor: str, step: int) -> None:
+        """Take in one tensor's differences."""
+        if not found.expected.size:
+            return
+        share = found.share
+        self.elements += share.size
+        self.unbounded += int(np.isinf(found.allowed).sum())
+        self.ulps = max(self.ulps, float(np.max(np.where(np.isinf(found.allowed), 0.0, found.ulps))))
+        self.misses += int((share > 1.0).sum())
+        place = np.unravel_index(int(np.argmax(share)), share.shape)
+        if share[place] > self.share:
+            self.share = float(share[place])
+            index = tuple(int(k) for k, length in zip(place, share.shape, strict=True) if length > 1)
+            self.worst = Worst(tensor, index, step, float(found.expected[place]), float(found.got[place]))
+
+    def line(self) -> Line:
+        """The differences of all steps."""
+        worst = self.worst if self.share > 0 else None
+        return Line(self.slot, self.elements, self.unbounded, self.ulps, max(self.share, 0.0), self.misses, worst)

@@ -1,0 +1,234 @@
+"""A rule as an optimizer in float64: the interpreter of the rule dialect, with layers and depths from names.
+
+`Reference` is what every other implementation is compared with. It is slow and says what a rule means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optgen.errors import UsageError, suggest
+from optgen.ir import interpret, world
+from optgen.ir.build import MAXIMIZE, build, state_slots
+from optgen.passes.pipeline import default_settings, program_of
+from optgen.runtime import graph as runtime_graph
+from optgen.runtime.torch_reference import ReferenceTensor
+from optgen.spec.loader import load
+from optgen.spec.model import Setting, Spec
+from optgen.verify.layers import Arrangement, Depths, Edge, Layers, Players, layers_of
+
+Array = NDArray[np.float64]
+HyperValue = float | int | bool | str
+Arrays = Mapping[str, Array] | Sequence[Array]
+Gradients = Mapping[str, Array | None] | Sequence[Array | None]
+
+
+class Reference:
+    """A float64 optimizer that runs a rule's own text.
+
+    `params` are arrays by name, or a list without names. `hypers` override defaults (`maximize` is one of them),
+    `overrides` do so for single tensors, by name or position. `players`, `edges`, `laplacian`, `coupling` and `depths`
+    mean what they mean to an optimizer class. `dtypes` (one word per tensor) only tell which tensors can match.
+    Raises HyperError for values outside their domain and UsageError for players, edges or depths that make no sense.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        params: Arrays,
+        hypers: Mapping[str, Setting] | None = None,
+        *,
+        overrides: Mapping[str | int, Mapping[str, Setting]] | None = None,
+        players: Players = None,
+        edges: Sequence[Edge] | None = None,
+        laplacian: str = "combinatorial",
+        coupling: str = "transport",
+        depths: Depths = None,
+        dtypes: Sequence[str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.names = list(params) if isinstance(params, Mapping) else [str(i) for i in range(len(params))]
+        arrays = [np.array(x, dtype=np.float64) for x in (params.values() if isinstance(params, Mapping) else params)]
+        arranged = Arrangement(players, edges, laplacian, coupling, depths)
+        self.layers = layers_of(self.names if isinstance(params, Mapping) else None, len(arrays), arranged)
+        self.program = program_of(build(spec))
+        tensors = [
+            world.Tensor(x, self.layers.player[i], self.layers.depth[i], self._hypers(i, hypers or {}, overrides or {}))
+            for i, x in enumerate(arrays)
+        ]
+        self.world = world.World(tensors, str(spec.matrix))
+        shapes = [x.shape for x in arrays]
+        self.world.graph = graph_of(self.layers, shapes, dtypes or [""] * len(arrays), laplacian, coupling)
+        interpret.start(self.program, self.world)
+
+    @classmethod
+    def arranged(
+        cls,
+        spec: Spec,
+        params: Arrays,
+        hypers: Mapping[str, Setting],
+        arranged: Arrangement,
+        *,
+        overrides: Mapping[str | int, Mapping[str, Setting]] | None = None,
+        dtypes: Sequence[str] | None = None,
+    ) -> Reference:
+        """The same, with what concerns layers in one piece."""
+        return cls(
+            spec,
+            params,
+            hypers,
+            overrides=overrides,
+            players=arranged.players,
+            edges=arranged.edges,
+            laplacian=arranged.laplacian,
+            coupling=arranged.coupling,
+            depths=arranged.depths,
+            dtypes=dtypes,
+        )
+
+    def _hypers(
+        self, i: int, given: Mapping[str, Setting], overrides: Mapping[str | int, Mapping[str, Setting]]
+    ) -> dict[str, HyperValue]:
+        own = {**given, **overrides.get(i, {}), **overrides.get(self.names[i], {})}
+        return hypers_of(self.spec, own)
+
+    def step(self, grads: Gradients, inputs: Mapping[str, float] | None = None) -> None:
+        """One optimizer step. A gradient is None, or left out of a mapping, where a tensor has none."""
+        if isinstance(grads, Mapping):
+            for name in grads:
+                if name not in self.names:
+                    raise UsageError(f'there is no parameter "{name}". {suggest(name, self.names)}'.rstrip())
+            grads = [grads.get(name) for name in self.names]
+        interpret.step(self.program, self.world, [None if g is None else np.asarray(g, float) for g in grads], inputs)
+
+    def change(self, **hypers: Setting) -> None:
+        """Give every tensor other values of some hypers, as a schedule does."""
+        for tensor in self.world.tensors:
+            tensor.hypers = {**tensor.hypers, **checked(self.spec, hypers)}
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, by name."""
+        return {name: tensor.param for name, tensor in zip(self.names, self.world.tensors, strict=True)}
+
+    def state(self, name: str) -> dict[str, Array]:
+        """A state of every tensor; a short vector has its entries along a first axis."""
+        if name not in self.spec.states:
+            raise UsageError(f'there is no state "{name}". {suggest(name, self.spec.states)}'.rstrip())
+        declared = self.spec.states[name]
+        if not isinstance(declared.start, tuple):
+            return {key: tensor.state[name] for key, tensor in zip(self.names, self.world.tensors, strict=True)}
+        slots = state_slots(declared)
+        return {
+            key: np.stack([tensor.state[slot] for slot in slots])
+            for key, tensor in zip(self.names, self.world.tensors, strict=True)
+        }
+
+
+def hypers_of(spec: Spec, given: Mapping[str, Setting]) -> dict[str, HyperValue]:
+    """Every hyper's value: the given ones, checked, over the defaults."""
+    defaults: dict[str, HyperValue] = {**default_settings(spec)}
+    return {**defaults, **checked(spec, given)}
+
+
+def checked(spec: Spec, given: Mapping[str, Setting]) -> dict[str, HyperValue]:
+    """Given values as their hypers store them. UsageError for unknown names, HyperError for unfit values."""
+    values: dict[str, HyperValue] = {}
+    for name, value in given.items():
+        if name in spec.hypers:
+            accepted = spec.hypers[name].accept(value)
+            if not isinstance(accepted, tuple):
+                values[name] = accepted
+        elif name == MAXIMIZE and isinstance(value, bool):
+            values[name] = value
+        else:
+            raise UsageError(f'{spec.name} has no hyper-parameter "{name}". {suggest(name, spec.hypers)}'.rstrip())
+    return values
+
+
+class _Graphs:
+    """The edges among present layers, as the interpreter wants them."""
+
+    def __init__(self, graph: runtime_graph.Graph, players: Sequence[int], roles: Sequence[str]) -> None:
+        self.graph = graph
+        self.players = players
+        self.roles = roles
+
+    def __call__(self, present: Sequence[bool]) -> world.Graph:
+        found = self.graph.edges(np.array(present, dtype=np.bool_))
+        near = runtime_graph.neighbours(found, self.players, self.roles)
+        edges = [
+            [
+                world.Edge(int(found.to[e]), float(found.own[e]), float(found.other[e]), bool(found.matched[e]))
+                for e in range(int(found.start[layer]), int(found.start[layer + 1]))
+            ]
+            for layer in range(self.graph.players)
+        ]
+        counterparts = [
+            [
+                (int(near.tensor[k]), float(near.own[k]), float(near.other[k]))
+                for k in range(int(near.start[t]), int(near.start[t + 1]))
+            ]
+            for t in range(len(self.players))
+        ]
+        return world.Graph(edges, counterparts)
+
+
+def graph_of(
+    layers: Layers, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str], laplacian: str, coupling: str
+) -> _Graphs:
+    """The graph of the layers: a path unless edges are given."""
+    kinds = runtime_graph.roles_of(layers.player, layers.role, shapes, dtypes)
+    graph = runtime_graph.Graph(kinds, layers.edges, laplacian, coupling)
+    return _Graphs(graph, layers.player, layers.role)
+
+
+@cache
+def _rule(origin: str) -> tuple[Spec, interpret.rule.ProgramOp]:
+    spec = load(origin)
+    return spec, program_of(build(spec))
+
+
+def torch_step(
+    origin: str,
+    tensors: Sequence[ReferenceTensor],
+    *,
+    step: int,
+    inputs: Mapping[str, float],
+    maximize: bool,
+    edges: Sequence[tuple[int, int, float]] | None,
+    laplacian: str,
+    coupling: str,
+) -> None:
+    """One step of the rule found at `origin` on tensors that an optimizer class holds, in place."""
+    spec, program = _rule(origin)
+    layers = Layers(
+        [t.info.player for t in tensors],
+        [t.info.role for t in tensors],
+        [t.info.depth for t in tensors],
+        None if edges is None else list(edges),
+    )
+    held = [
+        world.Tensor(
+            t.values["param"],
+            t.info.player,
+            t.info.depth,
+            {**{k: v for k, v in t.hypers.items() if not isinstance(v, tuple)}, MAXIMIZE: maximize},
+        )
+        for t in tensors
+    ]
+    made = world.World(held, str(spec.matrix), steps=step - 1)
+    made.graph = graph_of(layers, [t.info.shape for t in tensors], [t.info.dtype for t in tensors], laplacian, coupling)
+    interpret.start(program, made)
+    for tensor, given in zip(held, tensors, strict=True):
+        tensor.t = given.t
+        for name in tensor.state.keys() & given.values.keys():
+            tensor.state[name] = given.values[name]
+    interpret.step(program, made, [t.gradient for t in tensors], inputs)
+    for tensor, given in zip(held, tensors, strict=True):
+        given.t = tensor.t
+        given.values = {name: tensor.param if name == "param" else tensor.state[name] for name in given.values}
