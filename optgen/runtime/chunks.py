@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from optgen.runtime.abi import SEGMENT
 from optgen.runtime.layout import CHUNK_FIELDS
 
-#: Elements of a chunk. Each begins with a stall: one sweep of 28 bytes an element over 32M took 1.00x of torch's fused
-#: kernel on one core of an EPYC with chunks of 64k and 128k, 1.04x with 32k, 1.14x with 8k (2026-11-20). Where
-#: neighbours are read, three chunks of one slot are to fit the second-level cache.
+#: Elements of a chunk. Each begins with a stall, so that a tensor begins with long ones where rows and columns do not
+#: matter: 28 bytes an element over 32M took 8.8 ms on two cores of an EPYC with 1M elements, 9.1 with 64k, 9.0 with 32k
+#: (torch's fused kernel 8.8, 2026-11-20). Where neighbours are read, three chunks of one slot are to fit the
+#: second-level cache.
 CHUNK_ELEMENTS = 1 << 16
+LONGEST_CHUNK = 1 << 20
 COUPLED_ELEMENTS = 1 << 16
+#: A chunk is about this part of what is left of its tensor.
+SHARES = 32
 #: Blocks of rows per tensor, each with its own column totals; blocks are this high where there are as many rows, so
 #: that these totals stay small beside the tensor.
 ROW_BLOCKS = 32
@@ -90,6 +94,25 @@ def cut(tensor: int, shape: Shape, elements: int) -> Words:
     return table
 
 
+def cut_line(tensor: int, elements: int) -> Words:
+    """The rows of the chunk table of a tensor that is one row: long chunks first, short ones to share at the end."""
+    starts = [0]
+    while starts[-1] < elements:
+        rest = elements - starts[-1]
+        size = min(LONGEST_CHUNK, max(CHUNK_ELEMENTS, rest // SHARES // CHUNK_ELEMENTS * CHUNK_ELEMENTS))
+        starts.append(min(elements, starts[-1] + size))
+    table = np.zeros((len(starts) - 1, CHUNK_FIELDS), dtype=np.int64)
+    table[:, 0] = tensor
+    table[:, [2, 4]] = 1
+    table[:, 5], table[:, 6] = starts[:-1], starts[1:]
+    return table
+
+
+def elements_of(table: Words) -> Words:
+    """Elements of each chunk."""
+    return (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3]) * (table[:, 6] - table[:, 5])
+
+
 @dataclass(frozen=True)
 class Claims:
     """The work of a step: chunks in order, units as ranges of it, and tensors that go through all sweeps at once."""
@@ -102,34 +125,34 @@ class Claims:
 
 
 def claims(
-    counts: Words, weights: Words, groups: Sequence[Sequence[int]], chained: NDArray[np.bool_], size: int
+    counts: Words, elements: Words, groups: Sequence[Sequence[int]], chained: NDArray[np.bool_], size: int
 ) -> Claims:
     """Cuts the work into claims of about ``size`` elements.
 
-    counts: chunks of each tensor; weights: elements of each tensor; groups: tensors that read one another, whose
-    chunks at one offset make up one claim; chained: tensors that go through all their sweeps at once.
+    counts: chunks of each tensor; elements: of each chunk; groups: tensors that read one another, whose chunks at one
+    offset make up one claim; chained: tensors that go through all their sweeps at once.
     """
     first: Words = np.cumsum(counts) - counts
     grouped = {tensor for group in groups for tensor in group}
     leaders = {min(group): sorted(group) for group in groups}
-    order: list[Words] = []
-    steps: list[Words] = []
+    order: list[Words] = [np.zeros(0, dtype=np.int64)]
+    steps: list[Words] = [np.zeros((0, 2), dtype=np.int64)]
     for tensor in range(len(counts)):
         together = leaders.get(tensor) or ([tensor] if tensor not in grouped else [])
         together = [t for t in together if not chained[t]]
-        if together and counts[together[0]]:
+        if together:
             within: Words = np.arange(counts[together[0]], dtype=np.int64).reshape(-1, 1)
             chunks: Words = within + first[together].reshape(1, -1)
             order.append(chunks.ravel())
-            each = len(together) * weights[together[0]] / counts[together[0]]
-            steps.append(np.stack([np.full(len(chunks), len(together)), np.full(len(chunks), math.ceil(each))], axis=1))
-    empty = np.zeros((0, 2), dtype=np.int64)
-    sweep = _ranges(np.concatenate([empty, *steps]), size)
+            steps.append(np.stack([np.full(len(chunks), len(together)), elements[chunks].sum(axis=1)], axis=1))
+    sweep = _ranges(np.concatenate(steps), size)
     chain = np.flatnonzero(chained).astype(np.int64)
-    chains = _ranges(np.stack([np.ones_like(chain), weights[chain]], axis=1), size)
+    before: Words = np.concatenate(([0], np.cumsum(elements)))
+    whole: Words = before[first + counts] - before[first]
+    chains = _ranges(np.stack([np.ones_like(chain), whole[chain]], axis=1), size)
     return Claims(
-        np.concatenate([np.zeros(0, dtype=np.int64), *order]).astype(np.int64),
-        np.concatenate([sweep, chains]).astype(np.int64),
+        np.concatenate(order),
+        np.concatenate([sweep, chains]),
         len(sweep),
         chain,
         np.flatnonzero(~chained).astype(np.int64),
@@ -143,7 +166,7 @@ def _ranges(steps: Words, size: int) -> Words:
     entries, elements = np.cumsum(steps[:, 0]), np.cumsum(steps[:, 1])
     last = np.append(np.flatnonzero(np.diff((elements - 1) // size)), len(steps) - 1)
     ends = entries[last]
-    return np.stack([np.concatenate(([0], ends[:-1])), ends], axis=1)
+    return np.stack([np.concatenate(([0], ends[:-1])), ends], axis=1).astype(np.int64)
 
 
 def shuffled(work: Claims, rng: np.random.Generator) -> Claims:

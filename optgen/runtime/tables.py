@@ -19,6 +19,7 @@ from optgen.runtime.chunks import (
     Shape,
     claims,
     cut,
+    elements_of,
     grid,
     shuffled,
     slot_layout,
@@ -254,6 +255,7 @@ class Tables:
         pieces = [cut(t, shape, size) for t, (shape, size) in enumerate(zip(shapes, sizes, strict=True))]
         table = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
         self._counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        self._elements = elements_of(table)
         self._groups = groups
         self._tensor = self._table(at.TENSOR, (count, at.TENSOR_FIELDS), np.int64)
         self._tensor[:, at.T_MODULE] = self.module_of
@@ -306,7 +308,7 @@ class Tables:
         chained = np.full(len(self.infos), chainable(self._manifest))
         if threaded:
             chained &= self._numel * slot_bytes(self._manifest) <= CACHE_BYTES
-        work = claims(self._counts, self._numel, self._groups, chained, CHUNK_ELEMENTS)
+        work = claims(self._counts, self._elements, self._groups, chained, CHUNK_ELEMENTS)
         if order_seed is not None:
             work = shuffled(work, np.random.default_rng(order_seed))
         self._use(work)

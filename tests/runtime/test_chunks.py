@@ -15,6 +15,8 @@ from optgen.runtime.chunks import (
     claims,
     contiguous,
     cut,
+    cut_line,
+    elements_of,
     grid,
     shuffled,
     slot_layout,
@@ -51,10 +53,21 @@ def test_partial_totals_stay_small(shape: tuple[int, int, int]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 26))
+def test_chunks_of_a_line_cover_it_and_shrink(elements: int) -> None:
+    table = cut_line(0, elements)
+    assert table[:, 5].tolist() == [0, *table[:-1, 6].tolist()][: len(table)]
+    assert int(elements_of(table).sum()) == elements
+    assert (np.diff(elements_of(table)) <= 0).all()
+    assert (table[:, 5] % SEGMENT == 0).all()
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_claims_hold_every_chunk_once(data: st.DataObject) -> None:
     sizes = np.array(data.draw(st.lists(st.integers(0, 100_000), max_size=12)), dtype=np.int64)
     counts = -(-sizes // 10_000)
+    elements = np.concatenate([[0], *(np.full(n, 10_000) for n in counts)])[1:].astype(np.int64)
     pairs = data.draw(st.booleans())
     equal = [[i, j] for i in range(len(sizes)) for j in range(i) if sizes[i] == sizes[j]][: 1 if pairs else 0]
     chained = (
@@ -62,7 +75,7 @@ def test_claims_hold_every_chunk_once(data: st.DataObject) -> None:
         if equal
         else np.array(data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes))), bool)
     )
-    work = claims(counts, sizes, equal, chained, 32_768)
+    work = claims(counts, elements, equal, chained, 32_768)
     for each in (work, shuffled(work, np.random.default_rng(0))):
         covered = [each.order[b:e] for b, e in each.units[: each.sweep_units]]
         first = np.concatenate(([0], np.cumsum(counts)))
@@ -74,7 +87,7 @@ def test_claims_hold_every_chunk_once(data: st.DataObject) -> None:
 
 
 def test_one_offset_of_neighbours_is_one_claim() -> None:
-    work = claims(np.array([3, 3, 3]), np.array([3000, 3000, 3000]), [[0, 1, 2]], np.zeros(3, bool), 3000)
+    work = claims(np.array([3, 3, 3]), np.full(9, 1000), [[0, 1, 2]], np.zeros(3, bool), 3000)
     assert work.order.tolist() == [0, 3, 6, 1, 4, 7, 2, 5, 8]
     assert work.units.tolist() == [[0, 3], [3, 6], [6, 9]]
 
