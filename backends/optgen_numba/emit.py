@@ -20,7 +20,7 @@ def emit(module: Module) -> tuple[dict[str, object], str]:
     """The manifest and the source text of a kernel module."""
     layout = Layout(module)
     segments = _segments(module, layout)
-    functions: list[list[str]] = [segment.lines for segment in _distinct(segments)]
+    functions: list[list[str]] = [one.lines for s in _distinct(segments) for one in (s, s.alone) if one is not None]
     stages, stage_texts = _stages(module, layout)
     functions += stage_texts
     choices: dict[str, str | None] = {"select": None, "reach": None}

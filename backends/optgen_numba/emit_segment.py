@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from optgen.errors import BackendError
 from optgen.ir.view import Op, Sweep, Value
 from optgen_numba.layout import SHORT, Layout
-from optgen_numba.python_text import PURE, Body, Names
+from optgen_numba.python_text import PURE, Body, Names, literal
 
 #: Names that generated functions must not take for themselves.
 _LANGUAGE = ("np", "range", "abs", "True", "False", "n", "i", "k", "t", "streams", "scalars", "totals", "ctx")
@@ -42,15 +42,18 @@ class Segment:
     lines: list[str]
     streams: list[Stream] = field(default_factory=list[Stream])
     totals: list[int] = field(default_factory=list[int])
+    alone: Segment | None = None  # the same for tensors without neighbours
 
     def manifest(self) -> dict[str, object]:
         """The sweep's entry in the manifest."""
-        return {"function": self.name, "streams": [list(s) for s in self.streams], "totals": self.totals}
+        entry = {"function": self.name, "streams": [list(s) for s in self.streams], "totals": self.totals}
+        return entry if self.alone is None else {**entry, "alone": self.alone.manifest()}
 
 
 class _Writer:
-    def __init__(self, name: str, sweep: Sweep, layout: Layout) -> None:
+    def __init__(self, name: str, sweep: Sweep, layout: Layout, *, alone: bool) -> None:
         self.layout = layout
+        self.alone = alone
         self.sweep = sweep
         self.real = SHORT[layout.module.compute]
         self.names = Names(RESERVED)
@@ -147,6 +150,9 @@ class _Writer:
             raise BackendError(
                 "numba: neighbors of an element value is not built yet; write deg*x - laplacian(x) or take layer values"
             )
+        if self.alone:
+            self.loop.bind(op.result, literal(0.0, op.result.type))
+            return
         key = f"{slot}_near"
         if key not in self._arrays:
             self._arrays[key] = self.names.new(key)
@@ -185,7 +191,10 @@ def _combine(how: str, total: str, x: str, *, exact: bool = False) -> str:
 
 def emit_segment(name: str, sweep: Sweep, layout: Layout) -> Segment:
     """One sweep of one variant."""
-    return _Writer(name, sweep, layout).segment()
+    segment = _Writer(name, sweep, layout, alone=False).segment()
+    if any(stream[0] == "near" for stream in segment.streams):
+        segment.alone = _Writer(f"{name}_alone", sweep, layout, alone=True).segment()
+    return segment
 
 
 def uses_vectors(segments: Mapping[str, Segment]) -> bool:

@@ -409,6 +409,7 @@ def exchange(plan, ctx, t, streams, count, terms, buffers, first, n, outward):
 
 @routine("int64(int64, int64, int64, int64, int64)")
 def program_of(plan, ctx, tensor, t, sweep):
-    """Address of what a tensor's variant does in a sweep."""
-    variant = word(tensor, T_MODULE) * word(plan, VARIANTS) + entry(ctx, VARIANT, t)
+    """Address of what a tensor's variant does in a sweep, with or without neighbours."""
+    alone = 1 if word(tensor, T_NEIGHBOURS) == 0 else 0
+    variant = (2 * word(tensor, T_MODULE) + alone) * word(plan, VARIANTS) + entry(ctx, VARIANT, t)
     return word(plan, PROGRAM) + 8 * PROGRAM_FIELDS * (variant * word(plan, SWEEPS) + sweep - 1)

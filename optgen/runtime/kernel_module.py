@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict, cast
+from typing import NotRequired, Protocol, TypedDict, cast
 
 from optgen.errors import BackendError
 from optgen.runtime import abi
@@ -31,11 +31,15 @@ class Total(TypedDict):
 
 
 class Sweep(TypedDict):
-    """What one variant does in one sweep: its segment function, where the streams lie, which totals it takes."""
+    """What one variant does in one sweep: its segment function, where the streams lie, which totals it takes.
+
+    `alone` is the same for tensors without neighbours, where the kernels tell them apart.
+    """
 
     function: str
     streams: Sequence[Sequence[str | int]]
     totals: Sequence[int]
+    alone: NotRequired[Sweep]
 
 
 class Variant(TypedDict):

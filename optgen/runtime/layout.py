@@ -13,7 +13,7 @@ from optgen.runtime.abi import SEGMENT
     STAGE_START,  # i64[S + 2]: the stages after sweep b are STAGE_START[b] <= i < STAGE_START[b + 1]
     STAGE,  # i64[stages, 1 + M]: extent, then each module's function
     VARIANTS,  # V
-    PROGRAM,  # i64[M, V, S, PROGRAM_FIELDS]
+    PROGRAM,  # i64[M, 2, V, S, PROGRAM_FIELDS]: for tensors with neighbours, then for those without
     STREAM,  # i64[streams of all programs, STREAM_FIELDS]
     MAX_STREAMS,  # the most streams of any program
     TOTAL,  # i64[totals of all programs]: columns of the table of totals

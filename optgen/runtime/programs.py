@@ -54,18 +54,19 @@ def programs(modules: Sequence[Module]) -> Programs:
     _check(modules)
     first = manifests[0]
     variants = max(len(manifest["variants"]) for manifest in manifests)
-    program = np.zeros((len(modules), variants, first["sweeps"], at.PROGRAM_FIELDS), dtype=np.int64)
+    program = np.zeros((len(modules), 2, variants, first["sweeps"], at.PROGRAM_FIELDS), dtype=np.int64)
     streams: list[list[int]] = []
     totals: list[int] = []
     for m, module in enumerate(modules):
         for v, variant in enumerate(module.manifest["variants"]):
             for s, sweep in enumerate(variant["sweeps"]):
-                if sweep is not None:
-                    rows = _streams(module.manifest, sweep)
-                    function = module.functions[sweep["function"]]
-                    program[m, v, s] = [function, len(streams), len(rows), len(totals), len(sweep["totals"])]
+                for alone in (0, 1) if sweep is not None else ():
+                    chosen = sweep.get("alone", sweep) if alone else sweep
+                    rows = _streams(module.manifest, chosen)
+                    function = module.functions[chosen["function"]]
+                    program[m, alone, v, s] = [function, len(streams), len(rows), len(totals), len(chosen["totals"])]
                     streams += rows
-                    totals += sweep["totals"]
+                    totals += chosen["totals"]
     stage_start = np.concatenate(([0], np.cumsum([len(stages) for stages in first["stages"]]))).astype(np.int64)
     flat = [[stage for stages in manifest["stages"] for stage in stages] for manifest in manifests]
     stage = np.array(

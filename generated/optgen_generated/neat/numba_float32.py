@@ -105,14 +105,25 @@ MANIFEST = {'abi': 1,
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
-               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r'], ['near', 1]], 'totals': [0, 1, 2]},
+               'sweeps': [{'function': 'sweep_1',
+                           'streams': [['slot', 1, 'r'], ['near', 1]],
+                           'totals': [0, 1, 2],
+                           'alone': {'function': 'sweep_1_alone',
+                                     'streams': [['slot', 1, 'r']],
+                                     'totals': [0, 1, 2]}},
                           {'function': 'sweep_2',
                            'streams': [['slot', 1, 'r'],
                                        ['slot', 2, 'rw'],
                                        ['slot', 3, 'rw'],
                                        ['slot', 0, 'rw'],
                                        ['near', 1]],
-                           'totals': []}]}]}
+                           'totals': [],
+                           'alone': {'function': 'sweep_2_alone',
+                                     'streams': [['slot', 1, 'r'],
+                                                 ['slot', 2, 'rw'],
+                                                 ['slot', 3, 'rw'],
+                                                 ['slot', 0, 'rw']],
+                                     'totals': []}}]}]}
 
 
 @segment
@@ -128,6 +139,24 @@ def sweep_1(n, streams, scalars, totals):
         # c = norm(LG, over="layer")
         sum_x_x = add_reassoc(sum_x_x, pull_g * pull_g)
         sum_x_g = add_reassoc(sum_x_g, pull_g * g)
+        # LG = laplacian(g)
+        sum_g_g = add_reassoc(sum_g_g, g * g)
+    totals[0] = totals[0] + f8(sum_x_x)
+    totals[1] = totals[1] + f8(sum_x_g)
+    totals[2] = totals[2] + f8(sum_g_g)
+
+
+@segment
+def sweep_1_alone(n, streams, scalars, totals):
+    g_at = f4_stream(streams[0], n)
+    sum_x_x = f4(0)
+    sum_x_g = f4(0)
+    sum_g_g = f4(0)
+    for i in range(n):
+        g = g_at[i]
+        # c = norm(LG, over="layer")
+        sum_x_x = add_reassoc(sum_x_x, f4(0.0) * f4(0.0))
+        sum_x_g = add_reassoc(sum_x_g, f4(0.0) * g)
         # LG = laplacian(g)
         sum_g_g = add_reassoc(sum_g_g, g * g)
     totals[0] = totals[0] + f8(sum_x_x)
@@ -159,6 +188,48 @@ def sweep_2(n, streams, scalars, totals):
         g = g_at[i]
         # LG = laplacian(g)
         LG = pull_g + edges * g
+        # g = g - mu*LG
+        g_new = g - mu * LG
+        m = m_at[i]
+        # m = beta1*m + (1 - beta1)*g
+        m_new = beta1 * m + one_minus_beta1 * g_new
+        v = v_at[i]
+        # v = beta2*v + (1 - beta2)*g**2
+        v_new = beta2 * v + one_minus_beta2 * (g_new * g_new)
+        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
+        d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
+        # d = share*d
+        d_1 = share * d
+        param = param_at[i]
+        # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+        param_new = param - lr * (d_1 + weight_decay * param)
+        m_at[i] = m_new
+        param_at[i] = param_new
+        v_at[i] = v_new
+
+
+@segment
+def sweep_2_alone(n, streams, scalars, totals):
+    g_at = f4_stream(streams[0], n)
+    m_at = f4_stream(streams[1], n)
+    v_at = f4_stream(streams[2], n)
+    param_at = f4_stream(streams[3], n)
+    edges = f4(scalars[0])
+    mu = f4(scalars[1])
+    beta1 = f4(scalars[2])
+    one_minus_beta1 = f4(scalars[3])
+    beta2 = f4(scalars[4])
+    one_minus_beta2 = f4(scalars[5])
+    inverse_one_minus_beta1_to_t = f4(scalars[6])
+    inverse_one_minus_beta2_to_t = f4(scalars[7])
+    eps = f4(scalars[8])
+    share = f4(scalars[9])
+    weight_decay = f4(scalars[10])
+    lr = f4(scalars[11])
+    for i in range(n):
+        g = g_at[i]
+        # LG = laplacian(g)
+        LG = f4(0.0) + edges * g
         # g = g - mu*LG
         g_new = g - mu * LG
         m = m_at[i]
@@ -306,7 +377,9 @@ def stage_2_tensor(ctx, begin, end):
 
 FUNCTIONS = {
     "sweep_1": sweep_1,
+    "sweep_1_alone": sweep_1_alone,
     "sweep_2": sweep_2,
+    "sweep_2_alone": sweep_2_alone,
     "stage_0_tensor": stage_0_tensor,
     "stage_1_layer": stage_1_layer,
     "stage_1_layer_2": stage_1_layer_2,
