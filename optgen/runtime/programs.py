@@ -60,8 +60,8 @@ def programs(modules: Sequence[Module]) -> Programs:
     for m, module in enumerate(modules):
         for v, variant in enumerate(module.manifest["variants"]):
             for s, sweep in enumerate(variant["sweeps"]):
-                for alone in (0, 1) if sweep is not None else ():
-                    chosen = sweep.get("alone", sweep) if alone else sweep
+                choices = () if sweep is None else (sweep, sweep.get("alone", sweep))
+                for alone, chosen in enumerate(choices):
                     rows = _streams(module.manifest, chosen)
                     function = module.functions[chosen["function"]]
                     program[m, alone, v, s] = [function, len(streams), len(rows), len(totals), len(chosen["totals"])]

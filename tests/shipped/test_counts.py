@@ -63,7 +63,7 @@ def test_calls_into_compiled_code_do_not_grow(rule: str, monkeypatch: pytest.Mon
     found: list[list[int]] = []
     for count, shape in ((2, (24, 16)), (80, (24, 16)), (4, (2000, 300))):
         calls.clear()
-        optimizer_, params = optimizer(rule, count, shape)
+        optimizer_, _ = optimizer(rule, count, shape)
         optimizer_.add_param_group({"params": [("tail.weight", Parameter(torch.randn(5)))], "lr": 1e-3})
         optimizer_.param_groups[1]["params"][0].grad = torch.randn(5)
         optimizer_.step()
