@@ -46,7 +46,11 @@ class Segment:
 
     def manifest(self) -> dict[str, object]:
         """The sweep's entry in the manifest."""
-        entry = {"function": self.name, "streams": [list(s) for s in self.streams], "totals": self.totals}
+        entry: dict[str, object] = {
+            "function": self.name,
+            "streams": [list(s) for s in self.streams],
+            "totals": self.totals,
+        }
         return entry if self.alone is None else {**entry, "alone": self.alone.manifest()}
 
 
