@@ -1,0 +1,325 @@
+"""The graph rule against its description: explicit players, and the eight properties that follow from it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optgen.errors import OptgenError
+from optgen.spec.loader import load
+from optgen.verify import Reference
+from tests.oracle.players import Players, Settings
+from tests.oracle.streams import Array, gradients, worst
+
+SPEC = load("neat")
+TOLERANCE = 1e-12
+LAPLACIANS = ("combinatorial", "random_walk", "symmetric")
+
+FEW = settings(max_examples=40)
+
+#: Kinds of players: roles and their shapes.
+KINDS: dict[str, dict[str, tuple[int, ...]]] = {
+    "square": {"w": (2, 3), "b": (2,)},
+    "long": {"w": (5,)},
+    "scalar": {"w": ()},
+    "filter": {"w": (2, 2, 1, 2), "b": (2,)},
+}
+
+
+@dataclass
+class Net:
+    """A row of players with names `p.<i>.<role>`, their edges by number, and random numbers to fill them with."""
+
+    kinds: list[str]
+    edges: list[tuple[int, int, float]] | None
+    rng: np.random.Generator
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {f"p.{i}.{r}": shape for i, kind in enumerate(self.kinds) for r, shape in KINDS[kind].items()}
+
+    @property
+    def roles(self) -> list[dict[str, str]]:
+        return [{r: f"p.{i}.{r}" for r in KINDS[kind]} for i, kind in enumerate(self.kinds)]
+
+    @property
+    def path(self) -> list[tuple[int, int, float]]:
+        return [(i, i + 1, 1.0) for i in range(len(self.kinds) - 1)] if self.edges is None else self.edges
+
+    def fill(self, scale: float = 1.0) -> dict[str, Array]:
+        return {name: np.asarray(self.rng.normal(scale=scale, size=shape)) for name, shape in self.shapes.items()}
+
+    def reference(self, params: dict[str, Array], laplacian: str, coupling: str, **hypers: Any) -> Reference:
+        edges = None if self.edges is None else [(f"p.{i}", f"p.{j}", w) for i, j, w in self.edges]
+        return Reference(SPEC, params, hypers, edges=edges, laplacian=laplacian, coupling=coupling)
+
+    def smoothed(
+        self, g: dict[str, Array], mu: float, laplacian: str = "combinatorial", **more: Any
+    ) -> dict[str, Array]:
+        """g - mu*L(g): without memory, the first moment is just that."""
+        reference = self.reference(self.fill(), laplacian, "transport", mu=mu, beta1=0.0, **more)
+        reference.step(g)
+        return reference.state("m")
+
+
+def shares(net: Net, g: dict[str, Array], laplacian: str = "combinatorial", **hypers: Any) -> list[float]:
+    """Every player's share of the step, from a step of Adam's first direction, which is a sign, times that share."""
+    params = {name: np.zeros(shape) for name, shape in net.shapes.items()}
+    flat = {"lr": 1.0, "mu": 0.0, "eps": 1e-300, "beta1": 0.0, "beta2": 0.0, "bias_correction": True}
+    reference = net.reference(params, laplacian, "transport", **{**flat, **hypers})
+    reference.step(g)
+    moved = [np.concatenate([np.abs(reference.params[name]).ravel() for name in roles.values()]) for roles in net.roles]
+    assert all(np.ptp(x) < 1e-12 for x in moved)
+    return [float(x[0]) for x in moved]
+
+
+def pairs_of(numbers: int) -> st.SearchStrategy[list[tuple[int, int, float]]]:
+    pairs = list(itertools.combinations(range(numbers), 2))
+    weights = st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0])
+    chosen = st.lists(st.sampled_from(pairs), unique=True) if pairs else st.just([])
+    return chosen.flatmap(
+        lambda found: st.tuples(*(weights for _ in found)).map(
+            lambda ws: [(i, j, w) for (i, j), w in zip(found, ws, strict=True)]
+        )
+    )
+
+
+@st.composite
+def nets(draw: st.DrawFn, kinds: tuple[str, ...] = tuple(KINDS), path: bool = False) -> Net:
+    """Rows of one to six players, often with equal neighbours; a path, or any weighted edges."""
+    row = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=6))
+    edges = None if path or draw(st.booleans()) else draw(pairs_of(len(row)))
+    return Net(row, edges, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+
+
+def dot(a: dict[str, Array], b: dict[str, Array]) -> float:
+    return float(sum((a[name] * b[name]).sum() for name in a))
+
+
+def norms(net: Net, g: dict[str, Array]) -> list[float]:
+    return [float(np.sqrt(sum((g[name] ** 2).sum() for name in roles.values()))) for roles in net.roles]
+
+
+# The description itself
+
+
+@settings(max_examples=50)
+@given(
+    net=nets(),
+    laplacian=st.sampled_from(LAPLACIANS),
+    coupling=st.sampled_from(["transport", "match"]),
+    nsa=st.sampled_from(["l2", "relative", "off"]),
+    mean=st.booleans(),
+    correction=st.booleans(),
+    decoupled=st.booleans(),
+    maximize=st.booleans(),
+)
+def test_the_description(
+    net: Net, laplacian: str, coupling: str, nsa: str, mean: bool, correction: bool, decoupled: bool, maximize: bool
+) -> None:
+    """Several steps, gradients missing now and then, every option away from its default in some run."""
+    chosen = Settings(
+        lr=0.03,
+        beta1=0.8,
+        beta2=0.95,
+        eps=1e-3,
+        mu=0.15,
+        kappa=0.7,
+        nsa=nsa,
+        nsa_mean_preserving=mean,
+        bias_correction=correction,
+        weight_decay=0.1,
+        decoupled_weight_decay=decoupled,
+        maximize=maximize,
+        laplacian=laplacian,
+        coupling=coupling,
+    )
+    params = net.fill()
+    plain = Players(chosen, dict(params), net.roles, net.path)
+    hypers = {key: value for key, value in asdict(chosen).items() if key not in ("laplacian", "coupling")}
+    reference = net.reference(params, laplacian, coupling, **hypers)
+    for grads in gradients(net.rng, list(net.shapes.values()), 6, missing=0.3):
+        named = dict(zip(net.shapes, grads, strict=True))
+        plain.step(named)
+        reference.step(named)
+        for name in net.shapes:
+            assert worst(reference.params[name], plain.params[name]) < TOLERANCE
+            assert worst(reference.state("m")[name], plain.m[name]) < TOLERANCE
+            assert worst(reference.state("v")[name], plain.v[name]) < TOLERANCE
+
+
+# Its properties
+
+
+def test_1_without_pull_and_conflict_it_is_adamw(rng: np.random.Generator) -> None:
+    net = Net(["square", "square", "long", "scalar"], None, rng)
+    params = net.fill()
+    shared = {"lr": 0.02, "eps": 1e-6, "weight_decay": 0.1}
+    reference = net.reference(params, "combinatorial", "transport", **shared, mu=0.0, nsa="off", beta1=0.8, beta2=0.95)
+    tensors = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in params.items()}
+    theirs = torch.optim.AdamW(tensors.values(), betas=(0.8, 0.95), **shared)
+    for grads in gradients(rng, list(net.shapes.values()), 100):
+        for tensor, g in zip(tensors.values(), grads, strict=True):
+            tensor.grad = None if g is None else torch.tensor(g)
+        theirs.step()
+        reference.step(grads)
+    assert max(worst(reference.params[name], tensor.detach().numpy()) for name, tensor in tensors.items()) < 1e-14
+
+
+@pytest.mark.parametrize("laplacian", LAPLACIANS)
+def test_2_equal_shapes_multiply_the_matrix(rng: np.random.Generator, laplacian: str) -> None:
+    """(I - mu*L)G and the norms of the rows of LG, with L as a matrix of the graph."""
+    n, mu = 5, 0.2
+    edges = [(0, 1, 1.0), (1, 2, 0.5), (2, 4, 2.0), (0, 3, 1.5)]
+    adjacency = np.zeros((n, n))
+    for i, j, w in edges:
+        adjacency[i, j] = adjacency[j, i] = w
+    degree = adjacency.sum(axis=1)
+    matrix = {
+        "combinatorial": np.diag(degree) - adjacency,
+        "random_walk": np.eye(n) - adjacency / degree[:, None],
+        "symmetric": np.eye(n) - adjacency / np.sqrt(np.outer(degree, degree)),
+    }[laplacian]
+    net = Net(["long"] * n, edges, rng)
+    g = net.fill()
+    rows = np.stack(list(g.values()))
+    assert worst(np.stack(list(net.smoothed(g, mu, laplacian).values())), rows - mu * matrix @ rows) < 1e-14
+    conflict = np.linalg.norm(matrix @ rows, axis=1)
+    assert worst(np.array(shares(net, g, laplacian)), 1 / (1 + conflict)) < 1e-14
+
+
+@FEW
+@given(net=nets())
+def test_3_the_graph_energy(net: Net) -> None:
+    """<G, LG> is a sum of squares over edges: of differences where players match, of differences of norms elsewhere."""
+    g = net.fill()
+    pulled = net.smoothed(g, 1.0)
+    energy = dot(g, {name: g[name] - pulled[name] for name in g})
+    norm, plain = norms(net, g), Players(Settings(), net.fill(), net.roles, net.path)
+    expected = 0.0
+    for i, j, w in net.path:
+        if plain.matched(i, j):
+            expected += w * sum(
+                float(((g[a] - g[b]) ** 2).sum())
+                for a, b in zip(net.roles[i].values(), net.roles[j].values(), strict=True)
+            )
+        else:
+            expected += w * (norm[i] - norm[j]) ** 2
+    assert abs(energy - expected) <= 1e-12 * (1 + dot(g, g)) * (1 + sum(w for _, _, w in net.path))
+    assert energy >= -1e-12 * dot(g, g)
+
+
+@FEW
+@given(net=nets(path=True), mu=st.floats(0.0, 0.6))
+def test_4_a_direction_of_descent_on_a_path(net: Net, mu: float) -> None:
+    g = net.fill()
+    assert dot(g, net.smoothed(g, mu)) >= (1 - 4 * mu) * dot(g, g) - 1e-12 * (1 + dot(g, g))
+
+
+@pytest.mark.parametrize("laplacian", ["combinatorial", "random_walk"])
+def test_5_players_that_agree_do_not_conflict(rng: np.random.Generator, laplacian: str) -> None:
+    net = Net(["square"] * 4, None, rng)
+    one = {role: rng.normal(size=shape) for role, shape in KINDS["square"].items()}
+    g = {name: one[name.rpartition(".")[2]] for name in net.shapes}
+    smoothed = net.smoothed(g, 0.2, laplacian)
+    assert max(worst(smoothed[name], g[name]) for name in g) == 0.0
+    assert shares(net, g, laplacian) == pytest.approx([1.0] * 4, abs=1e-15)
+
+
+@FEW
+@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS), nsa=st.sampled_from(["l2", "relative"]))
+def test_6_the_order_of_elements_does_not_matter(net: Net, laplacian: str, nsa: str) -> None:
+    """One permutation for all players of a kind permutes the result: layouts of frameworks agree."""
+    params, g = net.fill(), net.fill()
+    orders = {(k, r): net.rng.permutation(int(np.prod(s))) for k, roles in KINDS.items() for r, s in roles.items()}
+
+    def turned(arrays: dict[str, Array]) -> dict[str, Array]:
+        result = {}
+        for i, kind in enumerate(net.kinds):
+            for role, name in net.roles[i].items():
+                result[name] = arrays[name].ravel()[orders[kind, role]].reshape(arrays[name].shape)
+        return result
+
+    straight = net.reference(params, laplacian, "transport", nsa=nsa, lr=0.1)
+    permuted = net.reference(turned(params), laplacian, "transport", nsa=nsa, lr=0.1)
+    straight.step(g)
+    permuted.step(turned(g))
+    expected = turned(straight.params)
+    assert all(worst(permuted.params[name], expected[name]) < 1e-13 for name in expected)
+
+
+@FEW
+@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS), factor=st.sampled_from([1e-3, 0.25, 3.0, 1e4]))
+def test_7_scale(net: Net, laplacian: str, factor: float) -> None:
+    """L(cG) = c L(G), and conflict relative to the gradients does not change."""
+    g = net.fill()
+    scaled = {name: factor * x for name, x in g.items()}
+    one, many = net.smoothed(g, 0.3, laplacian), net.smoothed(scaled, 0.3, laplacian)
+    assert all(worst(many[name] / factor, one[name]) < 1e-13 for name in g)
+    assert shares(net, scaled, laplacian, nsa="relative") == pytest.approx(
+        shares(net, g, laplacian, nsa="relative"), rel=1e-12
+    )
+
+
+@FEW
+@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS))
+def test_8_conflict_is_bounded_by_the_gradients_it_compares(net: Net, laplacian: str) -> None:
+    g = net.fill()
+    assert all(share >= 0.5 - 1e-12 for share in shares(net, g, laplacian, nsa="relative"))
+    if laplacian == "combinatorial":
+        norm = norms(net, g)
+        for i, share in enumerate(shares(net, g)):
+            around = sum(w * (norm[a] + norm[b]) for a, b, w in net.path if i in (a, b))
+            assert 1 / share - 1 <= around * (1 + 1e-12) + 1e-12
+
+
+# Edge cases
+
+
+def test_a_layer_without_gradients_is_absent(rng: np.random.Generator) -> None:
+    """Its edges do not exist in that step; with it gone, the others step as if it had never been."""
+    net, rest = Net(["long"] * 3, None, rng), Net(["long"] * 2, [], rng)
+    params, g = net.fill(), net.fill()
+    g["p.1.w"] = None  # type: ignore[assignment]
+    whole = net.reference(params, "combinatorial", "transport", lr=0.1)
+    whole.step(g)
+    apart = rest.reference({"p.0.w": params["p.0.w"], "p.1.w": params["p.2.w"]}, "combinatorial", "transport", lr=0.1)
+    apart.step({"p.0.w": g["p.0.w"], "p.1.w": g["p.2.w"]})
+    assert worst(whole.params["p.0.w"], apart.params["p.0.w"]) == 0.0
+    assert worst(whole.params["p.2.w"], apart.params["p.1.w"]) == 0.0
+    assert worst(whole.params["p.1.w"], params["p.1.w"]) == 0.0
+
+
+def test_a_zero_gradient_is_not_pulled_by_a_player_of_another_shape(rng: np.random.Generator) -> None:
+    net = Net(["long", "scalar"], None, rng)
+    g = {"p.0.w": np.zeros(5), "p.1.w": np.asarray(2.0)}
+    assert worst(net.smoothed(g, 0.2)["p.0.w"], np.zeros(5)) == 0.0
+
+
+def test_one_player_has_no_one_to_conflict_with(rng: np.random.Generator) -> None:
+    net = Net(["square"], None, rng)
+    g = net.fill()
+    assert all(worst(net.smoothed(g, 0.4)[name], g[name]) == 0.0 for name in g)
+
+
+def test_equal_coupling_refuses_neighbours_of_other_shapes(rng: np.random.Generator) -> None:
+    net = Net(["square", "long"], None, rng)
+    with pytest.raises(OptgenError, match="equal shapes"):
+        net.reference(net.fill(), "combinatorial", "equal")
+
+
+def test_players_come_from_names() -> None:
+    names = ["model.layers.7.self_attn.q_proj.weight", "layer1.0.conv1.weight", "dense_1/kernel", "0.bias", "head"]
+    params = {name: np.zeros(2) for name in names}
+    layers = Reference(SPEC, params).layers
+    assert layers.player == [0, 1, 2, 3, 4]
+    assert layers.role == ["self_attn.q_proj.weight", "conv1.weight", "kernel", "bias", "head"]
+    assert Reference(SPEC, {"a.w": np.zeros(1), "a.b": np.zeros(1), "b.w": np.zeros(1)}).layers.player == [0, 0, 1]
+    assert Reference(SPEC, {"a.w": np.zeros(1), "a.b": np.zeros(1)}, players="tensor").layers.player == [0, 1]
