@@ -23,12 +23,10 @@ def emit(module: Module) -> tuple[dict[str, object], str]:
     functions: list[list[str]] = [one.lines for s in _distinct(segments) for one in (s, s.alone) if one is not None]
     stages, stage_texts = _stages(module, layout)
     functions += stage_texts
-    choices: dict[str, str | None] = {"select": None, "reach": None}
-    for name, ops in (("select", module.select), ("reach", module.reach)):
-        if ops is not None:
-            choices[name] = f"{name}_variant"
-            functions.append(_choice(f"{name}_variant", ops, layout))
-    manifest = _manifest(module, layout, segments, stages, choices)
+    select = None if module.select is None else "select_variant"
+    if select is not None and module.select is not None:
+        functions.append(_choice(select, module.select, layout))
+    manifest = _manifest(module, layout, segments, stages, select)
     return manifest, _text(module, manifest, functions)
 
 
@@ -144,7 +142,7 @@ def _manifest(
     layout: Layout,
     segments: dict[tuple[int, int], Segment],
     stages: list[list[list[str]]],
-    choices: dict[str, str | None],
+    select: str | None,
 ) -> dict[str, object]:
     ops = [op for v in module.variants for part in (*v.stages, *v.sweeps) for op in part.ops]
     by_name = {segment.name: segment for segment in segments.values()}
@@ -167,8 +165,7 @@ def _manifest(
         "stencil": any(op.name == "kernel.stencil" for op in ops),
         "sweeps": module.sweeps,
         "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
-        "select": choices["select"],
-        "reach": choices["reach"],
+        "select": select,
         "stages": stages,
         "variants": [
             {

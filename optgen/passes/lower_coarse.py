@@ -30,8 +30,14 @@ _LEAVES = (rule.ConstantOp, rule.HyperOp, rule.CounterOp, rule.MetadataOp, rule.
 
 
 def is_leaf(value: SSAValue) -> bool:
-    """Whether a coarse value is read where it is used instead of being passed by name."""
-    return isinstance(producer(value), _LEAVES)
+    """Whether a coarse value is read, or computed again, where it is used instead of being passed by name.
+
+    That is so for what the host knows of the whole model, such as `step - 1`: it needs no stage of its own.
+    """
+    op = producer(value)
+    if isinstance(op, rule.ApplyOp):
+        return type_of(value).extent is Extent.MODEL and all(is_leaf(arg) for arg in op.args)
+    return isinstance(op, _LEAVES)
 
 
 def lower_leaf(value: SSAValue, to: Lowerer) -> SSAValue:
@@ -40,6 +46,8 @@ def lower_leaf(value: SSAValue, to: Lowerer) -> SSAValue:
     match op:
         case rule.ConstantOp():
             return to.constant(float(op.number))
+        case rule.ApplyOp():
+            return to.apply(op.function.data, [lower_leaf(arg, to) for arg in op.args])
         case rule.HyperOp():
             return to.value(kernel.HyperOp(properties={"hyper": op.hyper}, result_types=[f64]))
         case rule.CounterOp():
@@ -77,8 +85,11 @@ class _Group:
 class Stages:
     """Collects the coarse items of a variant and lays them out in stages."""
 
-    def __init__(self, sweeps: int, names: Names, totals: Mapping[SSAValue, tuple[str, int]]) -> None:
+    def __init__(
+        self, sweeps: int, names: Names, totals: Mapping[SSAValue, tuple[str, int]], *, apart: bool = False
+    ) -> None:
         self.sweeps = sweeps
+        self.apart = apart  # tensors of one step may take different variants: each computes what it reads for itself
         self.names = names
         self.totals = totals  # reductions of element values: name of the total, sweep that takes it
         self._boundaries: list[list[_Group]] = [[] for _ in range(sweeps + 1)]
@@ -99,7 +110,8 @@ class Stages:
         """Name under which element code reads a coarse value: a tensor value, or a row, column or matrix value."""
         if isinstance(producer(value), rule.CountOp) and value not in self._where:
             self._place(self._item(value), 0)
-        if type_of(value).extent in VECTOR_EXTENTS or (type_of(value).extent is Extent.TENSOR and not is_leaf(value)):
+        extent = self._extent(value)
+        if extent in VECTOR_EXTENTS or (extent is Extent.TENSOR and not is_leaf(value)):
             return self._name(value)
         if value not in self._copies:
             copy = _Item(Extent.TENSOR, [value], lambda to, get: self._define(to, self._copies[value], get(value)))
@@ -132,6 +144,11 @@ class Stages:
             self._place(_Item(Extent.TENSOR, [advance], code), self.sweeps)
 
     # Placing
+
+    def _extent(self, value: SSAValue) -> Extent:
+        """Extent of the stage that computes a value."""
+        extent = type_of(value).extent
+        return Extent.TENSOR if self.apart and extent in (Extent.LAYER, Extent.MODEL) else extent
 
     def _ready(self, value: SSAValue, item: _Item) -> int:
         if value in self.totals:
@@ -177,7 +194,7 @@ class Stages:
 
     def _name(self, value: SSAValue) -> str:
         if value not in self._named:
-            self._named[value] = self.names.new(suggest_name(value), type_of(value).extent)
+            self._named[value] = self.names.new(suggest_name(value), self._extent(value))
         return self._named[value]
 
     def _stage(self, boundary: int, index: int) -> kernel.StageOp:
@@ -213,7 +230,7 @@ class Stages:
     # Items
 
     def _item(self, value: SSAValue) -> _Item:
-        op, extent = producer(value), type_of(value).extent
+        op, extent = producer(value), self._extent(value)
         match op:
             case rule.ApplyOp():
                 function, args = op.function.data, list(op.args)

@@ -76,7 +76,6 @@ MANIFEST = {'abi': 1,
  'sweeps': 3,
  'barriers': ['tensor', 'tensor', 'none'],
  'select': 'select_variant',
- 'reach': 'reach_variant',
  'stages': [[['stage_0_row', 'tensor'], ['stage_0_col', 'tensor'], ['stage_0_tensor', 'tensor']],
             [['stage_1_row', 'tensor'],
              ['stage_1_col', 'tensor'],
@@ -483,16 +482,6 @@ def select_variant(ctx, begin, end):
         variant[t] = i8((0.0 if meta[t, 1] >= 2.0 else 1.0))
 
 
-@select
-def reach_variant(ctx, begin, end):
-    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
-    meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
-    for k in range(begin, end):
-        t = members[k]
-        variant[t] = i8(0.0 + (1.0 if meta[t, 1] >= 2.0 else 0.0) + (2.0 if not meta[t, 1] >= 2.0 else 0.0))
-
-
 FUNCTIONS = {
     "ndim_param_ge_2_sweep_1": ndim_param_ge_2_sweep_1,
     "ndim_param_ge_2_sweep_2": ndim_param_ge_2_sweep_2,
@@ -511,5 +500,4 @@ FUNCTIONS = {
     "stage_3_col": stage_3_col,
     "stage_3_tensor": stage_3_tensor,
     "select_variant": select_variant,
-    "reach_variant": reach_variant,
 }

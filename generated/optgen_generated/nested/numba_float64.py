@@ -15,7 +15,6 @@ from optgen.runtime.cpu import (
     MEMBER_COUNT,
     META,
     MODE,
-    MODEL_VALUE,
     STEP,
     TENSORS,
     TENSOR_TOTAL,
@@ -106,16 +105,9 @@ MANIFEST = {'abi': 1,
                        'eps',
                        'weight_decay',
                        'rate',
-                       'maximum',
-                       'hold_end',
-                       'maximum_2',
-                       'one_minus_lr_warmup_start_fraction',
-                       'warm_end',
-                       'one_minus_lr_min_fraction',
-                       'gt',
                        'root_numel_plus_constant'],
             'layer': [],
-            'model': ['step_minus_constant'],
+            'model': [],
             'matrix': [],
             'row': [],
             'col': []},
@@ -127,10 +119,7 @@ MANIFEST = {'abi': 1,
  'sweeps': 2,
  'barriers': ['tensor', 'none'],
  'select': 'select_variant',
- 'reach': 'reach_variant',
- 'stages': [[['stage_0_tensor', 'tensor'], ['stage_0_model', 'model'], ['stage_0_tensor_3', 'tensor']],
-            [['stage_1_tensor', 'tensor']],
-            [['stage_2_tensor', 'tensor']]],
+ 'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']], [['stage_2_tensor', 'tensor']]],
  'variants': [{'name': 'not_due',
                'when': 'not due',
                'slots': ['s', 'm', 'l', 'acc', 'count'],
@@ -414,8 +403,9 @@ def stage_0_tensor(ctx, begin, end):
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
+    step = f8_stream(ctx[STEP], 1)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -452,7 +442,7 @@ def stage_0_tensor(ctx, begin, end):
             # g = (acc + g)/(count + 1)
             tensor_value[t, 7] = count_2 + 1.0  # count_plus_constant
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            tensor_value[t, 24] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            tensor_value[t, 17] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
             beta2 = hyper[t, 2]
             # v = beta2*v + (1 - beta2)*c**2
             tensor_value[t, 12] = 1.0 - beta2  # one_minus_beta2
@@ -460,27 +450,29 @@ def stage_0_tensor(ctx, begin, end):
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
             tensor_value[t, 13] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
             steps_per_epoch = hyper[t, 18]
-            # if steps_per_epoch > 0:
-            tensor_value[t, 23] = (1.0 if steps_per_epoch > 0.0 else 0.0)  # gt
+            # i = (step - 1) % steps_per_epoch
+            i_1 = (step[0] - 1.0) % steps_per_epoch
             lr_warmup_fraction = hyper[t, 19]
             # warm_end = lr_warmup_fraction*steps_per_epoch
             warm_end = lr_warmup_fraction * steps_per_epoch
-            tensor_value[t, 21] = warm_end
             lr_hold_fraction = hyper[t, 20]
             # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
             hold_end = warm_end + lr_hold_fraction * steps_per_epoch
-            tensor_value[t, 18] = hold_end
             # rise = minimum(i/maximum(warm_end, 1), 1)
-            tensor_value[t, 17] = maximum(warm_end, 1.0)  # maximum
+            rise = minimum(i_1 / maximum(warm_end, 1.0), 1.0)
             lr_decay_fraction = hyper[t, 21]
             # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            tensor_value[t, 19] = maximum(lr_decay_fraction * steps_per_epoch, 1.0)  # maximum_2
+            fall = minimum((i_1 - hold_end) / maximum(lr_decay_fraction * steps_per_epoch, 1.0), 1.0)
             lr_warmup_start_fraction = hyper[t, 23]
             # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            tensor_value[t, 20] = 1.0 - lr_warmup_start_fraction  # one_minus_lr_warmup_start_fraction
+            low = lr_warmup_start_fraction + (1.0 - lr_warmup_start_fraction) * rise
             lr_min_fraction = hyper[t, 22]
+            lr = hyper[t, 0]
             # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            tensor_value[t, 22] = 1.0 - lr_min_fraction  # one_minus_lr_min_fraction
+            rate = lr * (low if i_1 < warm_end else (1.0 if i_1 < hold_end else 1.0 - fall * (1.0 - lr_min_fraction)))
+            # if steps_per_epoch > 0:
+            rate_1 = rate if steps_per_epoch > 0.0 else lr
+            tensor_value[t, 16] = rate_1  # rate
             tensor_value[t, 0] = short_term_decay_1  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_1  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_1  # long_term_decay
@@ -500,7 +492,7 @@ def stage_0_tensor(ctx, begin, end):
             # l = long_term_decay*l + (1 - long_term_decay)*h
             tensor_value[t, 5] = 1.0 - long_term_decay_2  # one_minus_long_term_decay
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            tensor_value[t, 24] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            tensor_value[t, 17] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
             beta2_1 = hyper[t, 2]
             # v = beta2*v + (1 - beta2)*c**2
             tensor_value[t, 12] = 1.0 - beta2_1  # one_minus_beta2
@@ -508,27 +500,29 @@ def stage_0_tensor(ctx, begin, end):
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
             tensor_value[t, 13] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
             steps_per_epoch_1 = hyper[t, 18]
-            # if steps_per_epoch > 0:
-            tensor_value[t, 23] = (1.0 if steps_per_epoch_1 > 0.0 else 0.0)  # gt
+            # i = (step - 1) % steps_per_epoch
+            i_2 = (step[0] - 1.0) % steps_per_epoch_1
             lr_warmup_fraction_1 = hyper[t, 19]
             # warm_end = lr_warmup_fraction*steps_per_epoch
             warm_end_1 = lr_warmup_fraction_1 * steps_per_epoch_1
-            tensor_value[t, 21] = warm_end_1  # warm_end
             lr_hold_fraction_1 = hyper[t, 20]
             # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
             hold_end_1 = warm_end_1 + lr_hold_fraction_1 * steps_per_epoch_1
-            tensor_value[t, 18] = hold_end_1  # hold_end
             # rise = minimum(i/maximum(warm_end, 1), 1)
-            tensor_value[t, 17] = maximum(warm_end_1, 1.0)  # maximum
+            rise_1 = minimum(i_2 / maximum(warm_end_1, 1.0), 1.0)
             lr_decay_fraction_1 = hyper[t, 21]
             # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            tensor_value[t, 19] = maximum(lr_decay_fraction_1 * steps_per_epoch_1, 1.0)  # maximum_2
+            fall_1 = minimum((i_2 - hold_end_1) / maximum(lr_decay_fraction_1 * steps_per_epoch_1, 1.0), 1.0)
             lr_warmup_start_fraction_1 = hyper[t, 23]
             # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            tensor_value[t, 20] = 1.0 - lr_warmup_start_fraction_1  # one_minus_lr_warmup_start_fraction
+            low_1 = lr_warmup_start_fraction_1 + (1.0 - lr_warmup_start_fraction_1) * rise_1
             lr_min_fraction_1 = hyper[t, 22]
+            lr_1 = hyper[t, 0]
             # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            tensor_value[t, 22] = 1.0 - lr_min_fraction_1  # one_minus_lr_min_fraction
+            rate_2 = lr_1 * (low_1 if i_2 < warm_end_1 else (1.0 if i_2 < hold_end_1 else 1.0 - fall_1 * (1.0 - lr_min_fraction_1)))
+            # if steps_per_epoch > 0:
+            rate_3 = rate_2 if steps_per_epoch_1 > 0.0 else lr_1
+            tensor_value[t, 16] = rate_3  # rate
             tensor_value[t, 0] = short_term_decay_2  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_2  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_2  # long_term_decay
@@ -540,78 +534,10 @@ def stage_0_tensor(ctx, begin, end):
 
 
 @stage
-def stage_0_model(ctx, begin, end):
-    mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    step = f8_stream(ctx[STEP], 1)
-    model_value = f8_stream(ctx[MODEL_VALUE], 1)
-    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
-    for k in range(begin, end):
-        t = 0
-        while t < ctx[TENSORS] and mode[t] == ABSENT:
-            t += 1
-        if t == ctx[TENSORS]:
-            continue
-        if variant[t] == 1:
-            # i = (step - 1) % steps_per_epoch
-            model_value[0] = step[0] - 1.0  # step_minus_constant
-        elif variant[t] == 2:
-            # i = (step - 1) % steps_per_epoch
-            model_value[0] = step[0] - 1.0  # step_minus_constant
-
-
-@stage
-def stage_0_tensor_3(ctx, begin, end):
-    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
-    mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    model_value = f8_stream(ctx[MODEL_VALUE], 1)
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
-    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
-    for k in range(begin, end):
-        t = members[k]
-        if mode[t] == ABSENT:
-            continue
-        if variant[t] == 1:
-            steps_per_epoch = hyper[t, 18]
-            # i = (step - 1) % steps_per_epoch
-            i_1 = model_value[0] % steps_per_epoch
-            # rise = minimum(i/maximum(warm_end, 1), 1)
-            rise = minimum(i_1 / tensor_value[t, 17], 1.0)
-            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            fall = minimum((i_1 - tensor_value[t, 18]) / tensor_value[t, 19], 1.0)
-            lr_warmup_start_fraction = hyper[t, 23]
-            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            low = lr_warmup_start_fraction + tensor_value[t, 20] * rise
-            lr = hyper[t, 0]
-            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            rate = lr * (low if i_1 < tensor_value[t, 21] else (1.0 if i_1 < tensor_value[t, 18] else 1.0 - fall * tensor_value[t, 22]))
-            # if steps_per_epoch > 0:
-            rate_1 = rate if tensor_value[t, 23] != 0.0 else lr
-            tensor_value[t, 16] = rate_1  # rate
-        elif variant[t] == 2:
-            steps_per_epoch_1 = hyper[t, 18]
-            # i = (step - 1) % steps_per_epoch
-            i_2 = model_value[0] % steps_per_epoch_1
-            # rise = minimum(i/maximum(warm_end, 1), 1)
-            rise_1 = minimum(i_2 / tensor_value[t, 17], 1.0)
-            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            fall_1 = minimum((i_2 - tensor_value[t, 18]) / tensor_value[t, 19], 1.0)
-            lr_warmup_start_fraction_1 = hyper[t, 23]
-            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            low_1 = lr_warmup_start_fraction_1 + tensor_value[t, 20] * rise_1
-            lr_1 = hyper[t, 0]
-            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            rate_2 = lr_1 * (low_1 if i_2 < tensor_value[t, 21] else (1.0 if i_2 < tensor_value[t, 18] else 1.0 - fall_1 * tensor_value[t, 22]))
-            # if steps_per_epoch > 0:
-            rate_3 = rate_2 if tensor_value[t, 23] != 0.0 else lr_1
-            tensor_value[t, 16] = rate_3  # rate
-
-
-@stage
 def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 25)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
     tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -624,9 +550,9 @@ def stage_1_tensor(ctx, begin, end):
                 store_i8(address[t, 7], i8(tensor_value[t, 6]))
         elif variant[t] == 1:
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            x = tensor_total[t, 0] / tensor_value[t, 24]
-            x_1 = tensor_total[t, 1] / tensor_value[t, 24]
-            x_2 = tensor_total[t, 2] / tensor_value[t, 24]
+            x = tensor_total[t, 0] / tensor_value[t, 17]
+            x_1 = tensor_total[t, 1] / tensor_value[t, 17]
+            x_2 = tensor_total[t, 2] / tensor_value[t, 17]
             x_3 = maximum(maximum(x, x_1), x_2)
             x_4 = np.exp(x - x_3)
             x_5 = np.exp(x_1 - x_3)
@@ -637,9 +563,9 @@ def stage_1_tensor(ctx, begin, end):
             tensor_value[t, 10] = x_6 / x_7  # exp_over_exp_plus_exp_plus_exp_3
         elif variant[t] == 2:
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            x_8 = tensor_total[t, 0] / tensor_value[t, 24]
-            x_9 = tensor_total[t, 1] / tensor_value[t, 24]
-            x_10 = tensor_total[t, 2] / tensor_value[t, 24]
+            x_8 = tensor_total[t, 0] / tensor_value[t, 17]
+            x_9 = tensor_total[t, 1] / tensor_value[t, 17]
+            x_10 = tensor_total[t, 2] / tensor_value[t, 17]
             x_11 = maximum(maximum(x_8, x_9), x_10)
             x_12 = np.exp(x_8 - x_11)
             x_13 = np.exp(x_9 - x_11)
@@ -694,30 +620,6 @@ def select_variant(ctx, begin, end):
         variant[t] = i8((0.0 if not (x_1 <= 1.0) | (step[0] <= warmup_steps_1) | (step[0] % x_1 == 0.0) else (1.0 if (not not (x <= 1.0) | (step[0] <= warmup_steps) | (step[0] % x == 0.0)) & (x > 1.0) else 2.0)))
 
 
-@select
-def reach_variant(ctx, begin, end):
-    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
-    meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
-    for k in range(begin, end):
-        t = members[k]
-        interval = hyper[t, 11]
-        max_interval = hyper[t, 12]
-        reverse_depth_order = hyper[t, 13]
-        interval_1 = hyper[t, 11]
-        max_interval_1 = hyper[t, 12]
-        reverse_depth_order_1 = hyper[t, 13]
-        x = minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if interval_1 == 0.0 else interval_1
-        x_1 = x <= 1.0
-        interval_2 = hyper[t, 11]
-        max_interval_2 = hyper[t, 12]
-        reverse_depth_order_2 = hyper[t, 13]
-        x_2 = minimum(maximum(1.0, np.floor(max_interval_2 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_2 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_2) if interval_2 == 0.0 else interval_2
-        x_3 = x_2 <= 1.0
-        variant[t] = i8(0.0 + (1.0 if not (minimum(maximum(1.0, np.floor(max_interval * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval) if interval == 0.0 else interval) <= 1.0 else 0.0) + (2.0 if x > 1.0 else 0.0) + (4.0 if not x_2 > 1.0 else 0.0))
-
-
 FUNCTIONS = {
     "not_due_sweep_1": not_due_sweep_1,
     "due_k_gt_1_sweep_1": due_k_gt_1_sweep_1,
@@ -725,10 +627,7 @@ FUNCTIONS = {
     "due_not_k_gt_1_sweep_1": due_not_k_gt_1_sweep_1,
     "due_not_k_gt_1_sweep_2": due_not_k_gt_1_sweep_2,
     "stage_0_tensor": stage_0_tensor,
-    "stage_0_model": stage_0_model,
-    "stage_0_tensor_3": stage_0_tensor_3,
     "stage_1_tensor": stage_1_tensor,
     "stage_2_tensor": stage_2_tensor,
     "select_variant": select_variant,
-    "reach_variant": reach_variant,
 }
