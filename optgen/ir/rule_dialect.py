@@ -72,8 +72,9 @@ class ConstantOp(IRDLOperation):
 
     @property
     def number(self) -> float | int:
-        """The literal."""
-        return self.value.value.data
+        """The literal; a truth value counts as 0 or 1, though the one bit of `true` reads as -1."""
+        number = self.value.value.data
+        return int(number != 0) if is_bool(self.result) else number
 
 
 @irdl_op_definition
