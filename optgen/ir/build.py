@@ -44,6 +44,8 @@ class _Builder:
         self.spec = spec
         self.text = Expressions(spec.hypers, spec.inputs, spec.text.splitlines())
         self.slots: dict[str, ValueType] = {"param": ELEMENT, "g": ELEMENT}
+        self.within = Extent.MODEL  # the extent of the conditions around a statement, taken together
+        self.skipped = Extent.MODEL  # and of those under which a `skip` was written before it
 
     @property
     def emit(self) -> Emitter:
@@ -171,6 +173,7 @@ class _Builder:
                 case _:
                     self.emit.location = location_attr(statement.loc, "skip")
                     self.emit.add(rule.SkipOp())
+                    self.skipped = join(self.skipped, self.within)
 
     def _assign(self, target: str, word: Word, statement: Assign | None = None) -> None:
         if isinstance(word, tuple):
@@ -201,6 +204,13 @@ class _Builder:
                 )
             if slot.kind is Kind.INT and new.kind is Kind.FLOAT:
                 self.text.fail(statement.loc, f"{target} holds ints, but this is a float", "start it from a float: 0.0")
+            for taken, what in ((self.within, "this branch is"), (self.skipped, "a `skip` before it is")):
+                if not at_most(taken, slot.extent):
+                    self.text.fail(
+                        statement.loc,
+                        f"{target} is one number per {slot.extent}, {what} taken per {taken}",
+                        f"start {target} from a {taken} value, or assign it where nothing is taken per {taken}",
+                    )
 
     def _branch(self, statement: If) -> None:
         condition = self.text.scalar(statement.condition)
@@ -227,16 +237,10 @@ class _Builder:
         self.emit.add(rule.IfOp(operands=[condition], regions=[Region(then), Region(orelse)]))
 
     def _arm(self, statements: Sequence[Stmt], condition: Extent) -> tuple[Block, dict[str, Variable]]:
-        for statement in statements:
-            if isinstance(statement, Assign):
-                for name in (n for t in statement.targets if t in self.spec.states for n in (t, entry_name(t, 0))):
-                    if name in self.slots and not at_most(condition, self.slots[name].extent):
-                        self.text.fail(
-                            statement.loc,
-                            f"{name} is one number per {self.slots[name].extent}, this branch is taken per {condition}",
-                        )
+        outer, self.within = self.within, join(self.within, condition)
         with self._block() as block:
             self._body(statements)
+        self.within = outer
         return block, self.text.variables
 
 
@@ -252,9 +256,11 @@ def _merge(a: Variable, b: Variable, before: Variable | None, condition: Extent)
     """Type of a variable after a branch: as fine as either arm, and as the condition where the arms differ."""
     if a.types == b.types and a == before:
         return a
+    if a.entries != b.entries:
+        return Variable((), clash=True)
     types = tuple(
         ValueType.of(join(condition, join(x.extent, y.extent)), _wider(x.kind, y.kind))
-        for x, y in zip(a.types, b.types, strict=False)
+        for x, y in zip(a.types, b.types, strict=True)
     )
     return Variable(types, a.entries)
 

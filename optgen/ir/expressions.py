@@ -25,10 +25,14 @@ Word = SSAValue | tuple[SSAValue, ...]
 
 @dataclass(frozen=True)
 class Variable:
-    """Type of what a variable holds at this point; one type per entry for a vector, which `entries` counts."""
+    """Type of what a variable holds at this point; one type per entry for a vector, which `entries` counts.
+
+    A `clash` holds scalars on one path and a vector, or one of another length, on the other: it cannot be read.
+    """
 
     types: tuple[ValueType, ...]
     entries: int | None = None
+    clash: bool = False
 
 
 _BINARY = {
@@ -149,6 +153,12 @@ class Expressions:
     def _name(self, expr: Expr, name: str) -> Word:
         emit = self._at(expr)
         if (variable := self.variables.get(name)) is not None:
+            if variable.clash:
+                self.fail(
+                    expr.loc,
+                    f"{name} has another number of entries on each path to here",
+                    "give it as many on every path, or two names",
+                )
             if variable.entries is None:
                 return emit.get(name, variable.types[0])
             return tuple(emit.get(entry_name(name, i), variable.types[i]) for i in range(variable.entries))
