@@ -174,7 +174,7 @@ class Execution:
             case rule.DeclareHyperOp() | rule.DeclareInputOp() | rule.DeclareStateOp():
                 pass
             case _:
-                self.values[op.results[0]] = self._value(op)
+                self.values[op.results[0]] = self._value(op, mask)
 
     def _set(self, name: str, value: Value, mask: Sequence[bool]) -> None:
         old = self.env.get(name, value)
@@ -193,7 +193,7 @@ class Execution:
     def _each(self, numbers: Sequence[float]) -> Value:
         return [np.full((1, 1, 1), float(number)) for number in numbers]
 
-    def _value(self, op: Operation) -> Value:
+    def _value(self, op: Operation, mask: Sequence[bool]) -> Value:
         tensors = self.world.tensors
         match op:
             case rule.ConstantOp():
@@ -223,12 +223,11 @@ class Execution:
                 x, rank = (self.values[a] for a in op.args)
                 return [_low_rank(a, int(r.item())) for a, r in zip(x, rank, strict=True)]
             case rule.ReduceOp():
-                return self._reduce(
-                    op.reduction.data, op.over.data, type_of(op.operand).extent, self.values[op.operand]
-                )
+                own = type_of(op.operand).extent
+                return self._reduce(op.reduction.data, op.over.data, own, self.values[op.operand], mask)
             case rule.CountOp():
                 ones = [np.ones(value_shape(type_of(op.operand).extent, view)) for view in self.views]
-                return self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, ones)
+                return self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, ones, mask)
             case rule.GraphOp():
                 return self._graph_value(op.kind.data, type_of(op.operand).extent, self.values[op.operand])
             case rule.StencilOp():
@@ -250,7 +249,8 @@ class Execution:
             Metadata.DEPTH: tensor.depth,
         }[what]
 
-    def _reduce(self, reduction: Reduction, over: Extent, own: Extent, x: Value) -> Value:
+    def _reduce(self, reduction: Reduction, over: Extent, own: Extent, x: Value, mask: Sequence[bool]) -> Value:
+        """Entries of the tensors in the mask: those that reach the statement."""
         combine, identity = _COMBINE[reduction], _IDENTITY[reduction]
         full = [np.broadcast_to(a, value_shape(own, view)) for a, view in zip(x, self.views, strict=True)]
         if over in _AXES:
@@ -260,8 +260,8 @@ class Execution:
             return self._each(totals)
         units: dict[int, float] = {}
         seen: set[int] = set()
-        for total, tensor in zip(totals, self.world.tensors, strict=True):
-            if not self.present[tensor.layer] or (own is Extent.LAYER and tensor.layer in seen):
+        for total, tensor, reaches in zip(totals, self.world.tensors, mask, strict=True):
+            if not (reaches and self.present[tensor.layer]) or (own is Extent.LAYER and tensor.layer in seen):
                 continue
             seen.add(tensor.layer)
             unit = tensor.layer if over is Extent.LAYER else 0
@@ -313,7 +313,8 @@ class Execution:
     def _graph_value(self, kind: Stencil, extent: Extent, x: Value) -> Value:
         if extent is Extent.LAYER:
             return self._edges(EdgeSum(kind.value), x)
-        squares = self._reduce(Reduction.SUM, Extent.LAYER, Extent.ELEM, [a * a for a in x])
+        everyone = [True] * len(x)
+        squares = self._reduce(Reduction.SUM, Extent.LAYER, Extent.ELEM, [a * a for a in x], everyone)
         pull = self._edges(EdgeSum.PULL if kind is Stencil.LAPLACIAN else EdgeSum.PUSH, [np.sqrt(s) for s in squares])
         return [near + far * own for near, far, own in zip(self._stencil(kind, x), pull, x, strict=True)]
 

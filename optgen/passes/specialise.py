@@ -1,7 +1,9 @@
 """Settling: from the memory form of a program to the value form of each variant.
 
 A condition on choices and other hypers is settled by the values given. A condition on what the host knows (metadata,
-counters) makes two variants. A condition on data becomes `where`, as does one that only chooses among scalars.
+counters) makes two variants. A condition on data becomes `where`, as does one that only chooses among scalars, and one
+taken per tensor in a program whose tensors are tied together by layers, the model or a graph: their variants would have
+to take part in each other's reductions. A reduction under such a `where` is of the tensors that reach it.
 
 Before:
 
@@ -21,9 +23,9 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from optgen.errors import BackendError
 from optgen.ir import rule_dialect as rule
 from optgen.ir.emitter import Emitter
-from optgen.ir.extents import SCALAR_EXTENTS
-from optgen.ir.functions import Function
-from optgen.ir.rule_types import ValueType, type_of
+from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most
+from optgen.ir.functions import Function, Kind
+from optgen.ir.rule_types import Reduction, ValueType, type_of
 from optgen.ir.text import place_of
 from optgen.passes.describe import describe
 from optgen.passes.facts import Depends, Known, depends, evaluate, producer
@@ -47,12 +49,13 @@ class Specialised:
 
 def specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specialised:
     """Every variant of a program; `hypers` gives at least the choices and what the settled conditions read."""
+    tied = any(is_shared(op) for op in program.walk())
     settled: dict[str, Setting] = {}
     pending: list[tuple[bool, ...]] = [()]
     variants: list[rule.VariantOp] = []
     while pending:
         decisions = pending.pop()
-        run = _Run(hypers, settled, decisions)
+        run = _Run(hypers, settled, decisions, tied)
         variants.append(run.variant(program, len(variants)))
         pending += [(*run.decisions[:i], False) for i in range(len(run.decisions) - 1, len(decisions) - 1, -1)]
         if len(variants) > MAX_VARIANTS:
@@ -70,6 +73,7 @@ class _Run:
     hypers: Mapping[str, Setting]
     settled: dict[str, Setting]
     given: tuple[bool, ...]
+    tied: bool
     decisions: tuple[bool, ...] = ()
     whens: list[tuple[SSAValue, bool]] = field(default_factory=list[tuple[SSAValue, bool]])
 
@@ -88,7 +92,7 @@ class _Run:
         """Walk the program and give the variant that this walk found."""
         body = program.body.block
         states = {op.sym_name.data: op.type for op in body.ops if isinstance(op, rule.DeclareStateOp)}
-        param = ValueType.of(rule.Extent.ELEM)
+        param = ValueType.of(Extent.ELEM)
         self.slots = {"param": param, **states}
         self.env = {name: self.emit.old(name, kind) for name, kind in {**self.slots, "g": param}.items()}
         initial = dict(self.env)
@@ -135,7 +139,7 @@ class _Run:
                     self._skip()
                 case _:
                     value = self._value(op)
-                    if value.name_hint is None:
+                    if value.name_hint is None and not isinstance(producer(value), rule.ConstantOp):
                         value.name_hint = op.results[0].name_hint
                     self.values[op.results[0]] = value
 
@@ -155,7 +159,7 @@ class _Run:
         scalars = chooses_scalars_only(op)
         condition = self._settle(self.values[op.condition], record=not scalars)
         truth = self.known.truth(condition)
-        if truth is None and depends(condition).known_to_host and not scalars:
+        if truth is None and depends(condition).known_to_host and not scalars and self._may_fork(condition):
             truth = self._decide(condition)
         if truth is not None:
             self._walk(op.then.block if truth else op.orelse.block)
@@ -174,6 +178,10 @@ class _Run:
         if isinstance(op, rule.ApplyOp) and op.function.data in (Function.AND, Function.OR, Function.NOT):
             return self._apply(op.function.data, *(self._settle(arg, record=record) for arg in op.args))
         return condition
+
+    def _may_fork(self, condition: SSAValue) -> bool:
+        """Whether tensors of one step may take different variants here."""
+        return not self.tied or type_of(condition).extent is Extent.MODEL
 
     def _decide(self, condition: SSAValue) -> bool:
         turn = len(self.decisions)
@@ -236,20 +244,79 @@ class _Run:
             case rule.ApplyOp():
                 return self._apply(op.function.data, *(self.values[arg] for arg in op.args))
             case rule.ReduceOp():
-                return emit.reduce(op.reduction.data, op.over.data, self.values[op.operand])
+                return self._reduce(op.reduction.data, op.over.data, self.values[op.operand], op)
             case rule.CountOp():
-                return emit.count(op.over.data, self.values[op.operand])
+                return self._count(op.over.data, self.values[op.operand], op)
             case rule.GraphOp():
+                if self.path is not None and type_of(self.path).extent is not Extent.MODEL:
+                    raise BackendError(
+                        f"{place_of(op)}: a graph operator in a branch taken per {type_of(self.path).extent} is not "
+                        "built yet; take it before the branch"
+                    )
                 return emit.graph(op.kind.data, self.values[op.operand])
             case rule.CallOp():
                 raise BackendError(f"{place_of(op)}: {op.function.data} is not built yet")
             case _:
                 return emit.value(op.clone())
 
+    def _reduce(self, reduction: Reduction, over: Extent, x: SSAValue, op: Operation) -> SSAValue:
+        """A reduction of the tensors that reach it."""
+        path = self._choosing_path(over, x, op)
+        if path is not None:
+            x = self._where(path, x, self.emit.number(_identity(reduction, type_of(x).kind)))
+        return self.emit.reduce(reduction, over, x)
+
+    def _count(self, over: Extent, x: SSAValue, op: Operation) -> SSAValue:
+        path = self._choosing_path(over, x, op)
+        if path is None:
+            return self.emit.count(over, x)
+        own = self._where(path, self.emit.count(Extent.TENSOR, x), self.emit.number(0))
+        return self.emit.reduce(Reduction.SUM, over, own)
+
+    def _choosing_path(self, over: Extent, x: SSAValue, op: Operation) -> SSAValue | None:
+        """The condition of this statement, if it differs among the tensors that are reduced."""
+        if self.path is None or at_most(type_of(self.path).extent, over):
+            return None
+        if at_most(type_of(x).extent, over):
+            return None
+        if type_of(x).extent is Extent.LAYER:
+            raise BackendError(
+                f"{place_of(op)}: a reduction of layer values in a branch taken per {type_of(self.path).extent} is not "
+                "built yet; take it before the branch"
+            )
+        return self.path
+
     def _choice(self, name: str) -> str:
         value = self.hypers.get(name, False) if name == "maximize" else self.hypers[name]
         self.settled[name] = value
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_shared(op: Operation) -> bool:
+    """Whether an operation ties a tensor's step to other tensors: through a graph, layers or the model."""
+    match op:
+        case rule.GraphOp() | rule.EdgesOp() | rule.StencilOp():
+            return True
+        case rule.ReduceOp() | rule.CountOp():
+            return op.over.data in (Extent.LAYER, Extent.MODEL)
+        case rule.DeclareStateOp():
+            return op.extent.data in (Extent.LAYER, Extent.MODEL)
+        case _:
+            return False
+
+
+def _identity(reduction: Reduction, kind: Kind) -> float | int | bool:
+    """What leaves a reduction of this kind as it is."""
+    if reduction is Reduction.SUM:
+        return 0
+    largest = reduction is Reduction.MIN
+    match kind:
+        case Kind.BOOL:
+            return largest
+        case Kind.INT:
+            return 2**53 if largest else -(2**53)
+        case Kind.FLOAT:
+            return float("inf") if largest else float("-inf")
 
 
 def chooses_scalars_only(op: rule.IfOp) -> bool:

@@ -43,18 +43,18 @@ class NoisyExecution(Execution):
                 for a, s in zip(x, scale, strict=True)
             ]
 
-    def _value(self, op: Operation) -> Value:
+    def _value(self, op: Operation, mask: Sequence[bool]) -> Value:
         operands = {x: self.values[x] for x in op.operands}
         element = any(type_of(x).extent is Extent.ELEM for x in op.operands)
         for x, value in operands.items():
             meets = element and type_of(x).extent is not Extent.ELEM
             if type_of(x).kind is Kind.FLOAT and (meets or isinstance(op, rule.StencilOp | rule.EdgesOp)):
                 self.values[x] = self._moved(value, self.eps if element else EPS["float64"])
-        result = super()._value(op)
+        result = super()._value(op, mask)
         scale: Value | None = None
         if isinstance(op, rule.ReduceOp) and op.reduction.data is Reduction.SUM:
             magnitudes = [np.abs(a) for a in self.values[op.operand]]
-            scale = self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, magnitudes)
+            scale = self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, magnitudes, mask)
         self.values.update(operands)
         rounds = isinstance(op, rule.ApplyOp | rule.ReduceOp | rule.StencilOp | rule.EdgesOp)
         if not rounds or type_of(op.results[0]).kind is not Kind.FLOAT:
