@@ -19,7 +19,7 @@ from typing import TypeAlias, cast
 
 from numba import njit
 
-from optgen.runtime import abi
+from optgen.runtime import abi, warm_up
 from optgen.runtime.chunk_kernel import (
     combine,
     copy_items,
@@ -334,4 +334,5 @@ def _compile(cache: bool) -> Drive:
 
 #: ``drive(plan, action, sweep, scratch)``: addresses of the plan and of this thread's scratch, an action of
 #: :mod:`optgen.runtime.layout`, and the sweep for SERVE and END_SWEEP.
+warm_up.finish()
 drive: Drive = cached(_compile)

@@ -23,7 +23,7 @@ from typing import Protocol, cast
 
 from optgen.errors import BackendError, suggest
 from optgen.paths import cache_dir
-from optgen.runtime import abi
+from optgen.runtime import abi, warm_up
 from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settled
 
@@ -109,6 +109,7 @@ _loaded_modules: dict[str, Module] = {}
 def _loaded(path: str) -> Module:
     """The module in a file, imported once per process."""
     if path not in _loaded_modules:
+        warm_up.begin()
         _loaded_modules[path] = load_module(path)
     return _loaded_modules[path]
 
