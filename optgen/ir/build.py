@@ -10,7 +10,7 @@ from xdsl.ir import Block, Region, SSAValue
 
 from optgen.ir import rule_dialect as rule
 from optgen.ir.emitter import Emitter
-from optgen.ir.expressions import Expressions, Variable, Word, entry_name
+from optgen.ir.expressions import Expressions, Variable, Word, entry_name, with_article
 from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most, join
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
@@ -84,11 +84,15 @@ class _Builder:
             first = next(body[0].loc for body in spec.stages.values() if body)
             fail(first, "a transform has no kernels of its own", "it is for joining a rule, which is not built yet")
         if spec.when is not None:
-            fail(spec.when.loc, "when/else is not built yet")
+            fail(spec.when.loc, "when/else is not built yet", "give such tensors an optimizer of their own")
         if spec.stages.get("probe"):
-            fail(spec.stages["probe"][0].loc, "the probe stage is not built yet")
+            fail(
+                spec.stages["probe"][0].loc,
+                "the probe stage is not built yet",
+                "take the gradient where the weights are",
+            )
         if not isinstance(spec.matrix, str):
-            fail(spec.matrix[1].loc, "matrix: blocks(n) is not built yet")
+            fail(spec.matrix[1].loc, "matrix: blocks(n) is not built yet", "say trailing, units, wide or square")
         for given in spec.inputs.values():
             if given.extent != "model":
                 fail(given.loc, f'an input over "{given.extent}" is not built yet', "declare it over the model")
@@ -96,7 +100,7 @@ class _Builder:
     def _declare_names(self) -> None:
         for name, hyper in self.spec.hypers.items():
             if hyper.kind in ("list", "base"):
-                self.text.fail(hyper.loc, f"a {hyper.kind} hyper is not built yet")
+                self.text.fail(hyper.loc, f"a {hyper.kind} hyper is not built yet", "declare numbers one by one")
             kind = Kind.BOOL if hyper.kind == "choice" else Kind(hyper.kind)
             self.emit.location = location_attr(hyper.loc)
             extent = ExtentAttr(Extent(hyper.over))
@@ -125,7 +129,11 @@ class _Builder:
         self.text.variables = scope
         kind = type_of(value).kind
         if not at_most(type_of(value).extent, extent):
-            self.text.fail(start.loc, f"a {type_of(value).extent} value cannot start a {extent} state")
+            self.text.fail(
+                start.loc,
+                f"{with_article(type_of(value).extent)} value cannot start {with_article(extent)} state",
+                "start it from a coarser value",
+            )
         if (kind is Kind.INT and extent not in SCALAR_EXTENTS) or kind is Kind.BOOL:
             self.text.fail(start.loc, f"a state of {kind}s over {extent} is not built yet", "start it from a float")
         self.emit.location = location_attr(state.loc)
@@ -133,7 +141,9 @@ class _Builder:
         if state.dtype is not None:
             built = _DTYPES[kind] if extent is not Extent.ELEM else _DTYPES[Kind.FLOAT]
             if state.dtype not in built:
-                self.text.fail(state.loc, f"a {extent} state of {state.dtype} is not built yet", f"use {built[-1]}")
+                self.text.fail(
+                    state.loc, f"{with_article(extent)} state of {state.dtype} is not built yet", f"use {built[-1]}"
+                )
             properties["dtype"] = StringAttr(state.dtype)
         self.emit.add(rule.DeclareStateOp(properties=properties, regions=[Region(block)]))
         self.slots[name] = ValueType.of(extent, kind)
@@ -167,7 +177,7 @@ class _Builder:
                 case Assign(targets=(target,)):
                     self._assign(target, self.text.word(statement.value), statement)
                 case Assign():
-                    self.text.fail(statement.loc, "several targets take a library call, which is not built yet")
+                    self.text.fail(statement.loc, "several targets are not built yet", "assign one at a time")
                 case If():
                     self._branch(statement)
                 case _:
@@ -193,13 +203,17 @@ class _Builder:
         declared = self.spec.states.get(target)
         slots = (target,) if declared is None else state_slots(declared)
         if tuple(names) != slots:
-            self.text.fail(statement.loc, f"{target} has {len(slots)} entries, this value has {len(names)}")
+            self.text.fail(
+                statement.loc,
+                f"{target} has {len(slots)} {'entry' if len(slots) == 1 else 'entries'}, this value has {len(names)}",
+                "give it as many, or take one: v[0]",
+            )
         for name, value in zip(names, values, strict=True):
             slot, new = self.slots.get(name, ELEMENT), type_of(value)
             if not at_most(new.extent, slot.extent):
                 self.text.fail(
                     statement.loc,
-                    f"{target} holds one number per {slot.extent}, but this is a {new.extent} value",
+                    f"{target} holds one number per {slot.extent}, but this is {with_article(new.extent)} value",
                     f'reduce it over="{slot.extent}", or start {target} from a finer value',
                 )
             if slot.kind is Kind.INT and new.kind is Kind.FLOAT:
@@ -209,7 +223,7 @@ class _Builder:
                     self.text.fail(
                         statement.loc,
                         f"{target} is one number per {slot.extent}, {what} taken per {taken}",
-                        f"start {target} from a {taken} value, or assign it where nothing is taken per {taken}",
+                        f"start {target} from {with_article(taken)} value, or assign it where nothing is taken per {taken}",
                     )
 
     def _branch(self, statement: If) -> None:
@@ -218,7 +232,7 @@ class _Builder:
         if extent not in SCALAR_EXTENTS:
             self.text.fail(
                 statement.condition.loc,
-                f"this condition differs within a tensor (it is a {extent} value)",
+                f"this condition differs within a tensor (it is {with_article(extent)} value)",
                 "choose element by element: where(condition, a, b)",
             )
         if _on_choices_alone(condition):
@@ -229,9 +243,7 @@ class _Builder:
         self.text.variables = dict(before)
         orelse, after_else = self._arm(statement.orelse, extent)
         self.text.variables = {
-            name: _merge(after_then[name], after_else[name], before.get(name), extent)
-            for name in after_then
-            if name in after_else
+            name: _merge(after_then[name], after_else[name], extent) for name in after_then if name in after_else
         }
         self.emit.location = location
         self.emit.add(rule.IfOp(operands=[condition], regions=[Region(then), Region(orelse)]))
@@ -252,9 +264,9 @@ def _on_choices_alone(condition: SSAValue) -> bool:
     return isinstance(op, rule.ChoiceOp)
 
 
-def _merge(a: Variable, b: Variable, before: Variable | None, condition: Extent) -> Variable:
-    """Type of a variable after a branch: as fine as either arm, and as the condition where the arms differ."""
-    if a.types == b.types and a == before:
+def _merge(a: Variable, b: Variable, condition: Extent) -> Variable:
+    """Type of a variable after a branch: as fine as either arm and, unless neither assigned it, as the condition."""
+    if a is b:
         return a
     if a.entries != b.entries:
         return Variable((), clash=True)

@@ -33,6 +33,7 @@ from optgen.ir.rule_types import (
     StencilAttr,
     ValueType,
     apply_type,
+    reduce_type,
     type_of,
 )
 
@@ -125,7 +126,7 @@ class Emitter:
         """Combine the entries of x over an extent; x itself where it already has one entry per unit."""
         if at_most(type_of(x).extent, over):
             return x
-        result = ValueType.of(over, type_of(x).kind)
+        result = reduce_type(reduction, over, x)
         properties = {"reduction": ReductionAttr(reduction), "over": ExtentAttr(over)}
         return self.value(rule.ReduceOp(operands=[x], properties=properties, result_types=[result]))
 

@@ -62,6 +62,11 @@ def entry_name(variable: str, entry: int) -> str:
     return f"{variable}[{entry}]"
 
 
+def with_article(extent: Extent) -> str:
+    """An extent with its article."""
+    return f"an {extent}" if extent is Extent.ELEM else f"a {extent}"
+
+
 class Expressions:
     """Lowers expressions with the given names in scope."""
 
@@ -79,8 +84,8 @@ class Expressions:
         assert self.emitter is not None
         return self.emitter
 
-    def fail(self, where: Location, message: str, hint: str = "") -> NoReturn:
-        """Refuse the text at a place."""
+    def fail(self, where: Location, message: str, hint: str) -> NoReturn:
+        """Refuse the text at a place; the hint says what to do."""
         source = self._lines[where.line - 1] if 0 < where.line <= len(self._lines) else ""
         raise SpecError([Diagnostic(where, message, hint, source)])
 
@@ -99,7 +104,7 @@ class Expressions:
             case Number(value=value) | Boolean(value=value):
                 return self._at(expr).number(value)
             case Text():
-                self.fail(expr.loc, "a quoted word can only be compared with a choice")
+                self.fail(expr.loc, "a quoted word can only be compared with a choice", 'as in kind == "a"')
             case Name(id=name):
                 return self._name(expr, name)
             case Unary(op="not", operand=operand):
@@ -140,7 +145,9 @@ class Expressions:
             return build([word for word in words if not isinstance(word, tuple)])
         if len(lengths) > 1:
             self.fail(
-                expr.loc, f"short vectors of {' and '.join(map(str, sorted(lengths)))} entries do not go together"
+                expr.loc,
+                f"short vectors of {' and '.join(map(str, sorted(lengths)))} entries do not go together",
+                "give them as many entries, or one of them as a scalar",
             )
         entries = range(lengths.pop())
         return tuple(build([word[i] if isinstance(word, tuple) else word for word in words]) for i in entries)
@@ -170,20 +177,22 @@ class Expressions:
             return emit.counter(Counter(name))
         if name == "pi":
             return emit.number(math.pi)
-        self.fail(expr.loc, f'unknown name "{name}"')
+        self.fail(expr.loc, f'unknown name "{name}"', "declare it, or assign it before")
 
     def _hyper(self, expr: Expr, hyper: Hyper) -> Word:
         if hyper.kind == "choice":
             self.fail(expr.loc, f'"{hyper.name}" is a choice', f'compare it: {hyper.name} == "{hyper.choices[0]}"')
         if hyper.kind in ("list", "base"):
-            self.fail(expr.loc, f'"{hyper.name}" is a {hyper.kind} hyper, which is not built yet')
+            self.fail(expr.loc, f'"{hyper.name}" is a {hyper.kind} hyper, which is not built yet', "use numbers")
         return self.emit.hyper(hyper.name, ValueType.of(Extent(hyper.over), Kind(hyper.kind)))
 
     def _compare(self, expr: Compare) -> Word:
         for name, word in ((expr.left, expr.right), (expr.right, expr.left)):
             if isinstance(word, Text):
+                if isinstance(name, Call):
+                    self.fail(expr.loc, f"{name.function} is not built yet", "give such tensors a group of their own")
                 if not isinstance(name, Name) or name.id not in self.hypers:
-                    self.fail(expr.loc, "a quoted word can only be compared with a choice hyper")
+                    self.fail(expr.loc, "a quoted word can only be compared with a choice", 'as in kind == "a"')
                 hyper = self.hypers[name.id]
                 chosen = self._at(expr).choice(hyper.name, word.value, Extent(hyper.over))
                 return chosen if expr.op == "==" else self.emit.apply(Function.NOT, chosen)
@@ -192,10 +201,10 @@ class Expressions:
     def _index(self, expr: Index) -> SSAValue:
         vector = self.word(expr.base)
         if not isinstance(vector, tuple):
-            self.fail(expr.loc, "only a short vector has entries")
+            self.fail(expr.loc, "only a short vector has entries", "a scalar stands for itself: leave the index out")
         if isinstance(expr.index, Number):
             if not 0 <= expr.index.value < len(vector) or not isinstance(expr.index.value, int):
-                self.fail(expr.index.loc, f"the vector has entries 0 to {len(vector) - 1}")
+                self.fail(expr.index.loc, f"the vector has entries 0 to {len(vector) - 1}", "entries count from 0")
             return vector[expr.index.value]
         index = self.scalar(expr.index)
         emit, result = self._at(expr), vector[-1]
@@ -264,7 +273,7 @@ class Expressions:
     def _repeat(self, expr: Call) -> Word:
         value, times = self.scalar(expr.args[0]), expr.args[1]
         if not isinstance(times, Number) or not isinstance(times.value, int) or not 1 <= times.value <= 64:
-            self.fail(times.loc, "the length of a short vector is a literal from 1 to 64")
+            self.fail(times.loc, "the length of a short vector is a literal from 1 to 64", "as in repeat(x, 3)")
         return (value,) * times.value
 
     def _graph(self, expr: Call) -> SSAValue:
@@ -272,7 +281,7 @@ class Expressions:
         if type_of(x).extent not in (Extent.ELEM, Extent.LAYER):
             self.fail(
                 expr.loc,
-                f"{expr.function} takes an element or a layer value, this is a {type_of(x).extent} value",
+                f"{expr.function} takes an element or a layer value, this is {with_article(type_of(x).extent)} value",
                 'reduce it over="layer" first',
             )
         if type_of(x).kind is not Kind.FLOAT:
@@ -299,7 +308,7 @@ class Expressions:
         if own is extent or not at_most(extent, own):
             self.fail(
                 expr.loc,
-                f"cannot reduce a {own} value over {extent}: it does not vary within a {extent}",
+                f"cannot reduce {with_article(own)} value over {extent}: it does not vary within {with_article(extent)}",
                 "reduce over a coarser extent, or leave the reduction out",
             )
         reduction = {

@@ -46,6 +46,7 @@ from optgen.ir.rule_types import (
     StencilAttr,
     ValueType,
     apply_type,
+    reduce_type,
     type_of,
 )
 
@@ -200,7 +201,7 @@ class ReduceOp(IRDLOperation):
         x, over = type_of(self.operand), self.over.data
         if x.extent is over or not at_most(over, x.extent):
             raise VerifyException(f"cannot reduce a {x.extent} value over {over}")
-        _expect(self.result, ValueType.of(over, x.kind), "result of a reduction")
+        _expect(self.result, reduce_type(self.reduction.data, over, self.operand), "result of a reduction")
 
 
 @irdl_op_definition

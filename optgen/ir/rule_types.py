@@ -161,3 +161,9 @@ def apply_type(function: Function, args: list[SSAValue]) -> ValueType:
     """Type of an element function's result."""
     types = [type_of(a) for a in args]
     return ValueType.of(join_all(t.extent for t in types), result_kind(function, [t.kind for t in types]))
+
+
+def reduce_type(reduction: Reduction, over: Extent, x: SSAValue) -> ValueType:
+    """Type of a reduction's result; a sum of truth values counts them."""
+    kind = type_of(x).kind
+    return ValueType.of(over, Kind.INT if kind is Kind.BOOL and reduction is Reduction.SUM else kind)
