@@ -223,7 +223,7 @@ class _Builder:
                     self.text.fail(
                         statement.loc,
                         f"{target} is one number per {slot.extent}, {what} taken per {taken}",
-                        f"start {target} from {with_article(taken)} value, or assign it where nothing is taken per {taken}",
+                        f"start {target} from {with_article(taken)} value, or assign it where nothing is per {taken}",
                     )
 
     def _branch(self, statement: If) -> None:

@@ -308,7 +308,7 @@ class Expressions:
         if own is extent or not at_most(extent, own):
             self.fail(
                 expr.loc,
-                f"cannot reduce {with_article(own)} value over {extent}: it does not vary within {with_article(extent)}",
+                f"cannot reduce {with_article(own)} value over {extent}: it does not vary within one",
                 "reduce over a coarser extent, or leave the reduction out",
             )
         reduction = {

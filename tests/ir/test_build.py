@@ -215,7 +215,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str, str]] = {
         {"state": "m: 'full(0.0, over=\"layer\")'"},
         'if t > 2:\n    skip\n§m = norm(g, over="layer")\nparam = m*g',
         "m is one number per layer, a `skip` before it is taken per tensor",
-        "nothing is taken per tensor",
+        "nothing is per tensor",
     ),
     "vector into a scalar state": (
         {"state": "m: zeros_like(param)"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -110,7 +110,7 @@ def _allowed(spec: Spec, settings: Mapping[str, Setting]) -> bool:
     return True
 
 
-@lru_cache(maxsize=None)
+@cache
 def shipped_case(name: str, label: str) -> Compiled:
     """A shipped rule under one of `settings_of`; compiled once per run."""
     spec = load(name)

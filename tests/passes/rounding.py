@@ -1,8 +1,8 @@
 """How far rounding may move a result: the value form is run with every operation off by a random rounding error.
 
-This is Monte Carlo arithmetic: each result, and each coarse value where it meets an element, is moved by up to two units
-in the last place of the dtype that computes it, sums by as much of the sum of their magnitudes. What the runs differ by
-follows from the dtype and the operations alone, cancellation included.
+This is Monte Carlo arithmetic: each result, and each coarse value where it meets an element, is moved by up to two
+units in the last place of the dtype that computes it, sums by as much of the sum of their magnitudes. What the runs
+differ by follows from the dtype and the operations alone, cancellation included.
 """
 
 from __future__ import annotations
