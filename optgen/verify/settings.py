@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 from optgen.errors import HyperError
 from optgen.frontends.evaluate import check_requirements
@@ -15,18 +16,14 @@ _SMALL = 0.1
 
 
 def off_neutral(spec: Spec) -> dict[str, Value]:
-    """Values in their domains with no term switched off by a 0; words, switches and ints stay at their defaults."""
-    values = {name: _moved(hyper) for name, hyper in spec.hypers.items() if hyper.kind in ("float", "int")}
-    kept = {name: hyper.default for name, hyper in spec.hypers.items()}
-    try:
-        check_requirements(spec, {**kept, **values})
-    except HyperError:
-        return {}
-    return values
+    """Values in their domains with no term switched off by a 0; others stay at their defaults."""
+    moved = {name: _moved(hyper) for name, hyper in spec.hypers.items() if hyper.kind == "float"}
+    values = {name: value for name, value in moved.items() if value != spec.hypers[name].default}
+    return values if _together(spec, values) else {}
 
 
 def _moved(hyper: Hyper) -> Value:
-    if hyper.kind == "int" or not isinstance(hyper.default, int | float):
+    if not isinstance(hyper.default, int | float):
         return hyper.default
     tried = [_SMALL] if hyper.default == 0 else [hyper.default * factor for factor in _FACTORS]
     for value in tried:
@@ -36,12 +33,21 @@ def _moved(hyper: Hyper) -> Value:
 
 
 def with_off_neutral(spec: Spec, given: Mapping[str, Setting]) -> dict[str, Setting]:
-    """The given values over such values, or over the defaults where the two do not go together."""
-    moved: dict[str, Setting] = {**off_neutral(spec), **given}
-    kept = {name: hyper.default for name, hyper in spec.hypers.items()}
-    accepted = {name: spec.hypers[name].accept(value) for name, value in moved.items() if name in spec.hypers}
+    """The given values over such values; as many of those return to their defaults as the rule's conditions require."""
+    moved = {name: value for name, value in off_neutral(spec).items() if name not in given}
+    for count in range(len(moved) + 1):
+        for kept in combinations(moved, len(moved) - count):
+            values: dict[str, Setting] = {**{name: moved[name] for name in kept}, **given}
+            if _together(spec, values):
+                return values
+    return dict(given)
+
+
+def _together(spec: Spec, values: Mapping[str, Setting]) -> bool:
+    """Whether values, the others at their defaults, meet the rule's conditions between hypers."""
+    accepted = {name: spec.hypers[name].accept(value) for name, value in values.items() if name in spec.hypers}
     try:
-        check_requirements(spec, {**kept, **accepted})
+        check_requirements(spec, {**{name: hyper.default for name, hyper in spec.hypers.items()}, **accepted})
     except HyperError:
-        return dict(given)
-    return moved
+        return False
+    return True

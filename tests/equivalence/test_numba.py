@@ -1,0 +1,127 @@
+"""Kernels of the numba backend against the float64 reference: every shipped rule, every choice, both dtypes.
+
+The registry decides what runs here: a rule that is added is tested without a line in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from optgen.errors import BackendError
+from optgen.frontends.settling import conditions
+from optgen.spec.loader import load, shipped
+from optgen.spec.model import Hyper, Setting, Spec
+from optgen.spec.syntax import names_in
+from optgen.verify import Report, compare
+
+DTYPES = ("float32", "float64", "mixed")
+#: Fewer elements for settings taken one at a time, but every kind of tensor: more than one slice, more than one row.
+SMALL: Mapping[str, tuple[int, ...]] = {
+    "a.w": (7, 9),
+    "b.0.w": (4, 3, 3, 3),
+    "b.0.b": (4,),
+    "b.1.w": (4, 3, 3, 3),
+    "b.1.b": (4,),
+    "c.w": (),
+    "d.w": (1,),
+    "e.w": (0,),
+    "f.w": (2500,),
+}
+#: Library calls are not part of element kernels yet; a hyper that asks for one is refused, with its place in the text.
+REFUSED = {("nested", "compression_rank", 2)}
+
+
+def settings_of(spec: Spec) -> list[dict[str, Setting]]:
+    """Every choice but the default's, one at a time; numbers at which the rule settles a condition; some ints."""
+    return [{name: value} for name, hyper in spec.hypers.items() for value in _others(spec, hyper)]
+
+
+def _others(spec: Spec, hyper: Hyper) -> list[Setting]:
+    match hyper.kind:
+        case "choice":
+            return [choice for choice in hyper.choices if choice != hyper.default]
+        case "bool":
+            return [not hyper.default]
+        case "int":
+            return [2]
+        case _:
+            settles = any(hyper.name in names_in(condition) for condition in conditions(spec).values())
+            return [0.0] if settles and (hyper.domain is None or hyper.domain.contains(0.0)) else []
+
+
+def graph_settings_of(spec: Spec) -> list[dict[str, str]]:
+    """Ways to arrange layers, for rules that look at them."""
+    if "laplacian(" not in spec.text:
+        return []
+    return [{"laplacian": "random_walk"}, {"laplacian": "symmetric"}, {"coupling": "match"}, {"players": "tensor"}]
+
+
+def agrees(report: Report) -> None:
+    """Fails with the report's table."""
+    assert report.ok, f"\n{report}"
+    assert all(line.unbounded <= line.elements // 100 for line in report.lines), f"\n{report}"
+
+
+#: Settings take turns in their dtype: each kernel is compiled for a test of its own.
+CASES = [
+    (name, given, ("float32", "float64")[number % 2])
+    for name in shipped()
+    for number, given in enumerate(settings_of(load(name)))
+]
+GRAPHS = [(name, given) for name in shipped() for given in graph_settings_of(load(name))]
+
+
+def _id(value: object) -> str:
+    if isinstance(value, dict):
+        return "-".join(f"{key}={entry}" for key, entry in value.items())
+    return str(value)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", shipped())
+def test_every_rule(name: str, dtype: str) -> None:
+    agrees(compare(name, dtype=dtype))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "given", "dtype"), CASES, ids=_id)
+def test_every_choice(name: str, given: dict[str, Setting], dtype: str) -> None:
+    if any((name, *entry) in REFUSED for entry in given.items()):
+        with pytest.raises(BackendError, match=rf"{name}\.yaml:\d+:\d+"):
+            compare(name, shapes=SMALL, hypers=given)
+        return
+    agrees(compare(name, dtype=dtype, shapes=SMALL, hypers=given, steps=8, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "given"), GRAPHS, ids=_id)
+def test_every_graph(name: str, given: dict[str, str]) -> None:
+    agrees(compare(name, dtype="float64", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
+    agrees(compare(name, dtype="float32", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_gradient_ascent(name: str) -> None:
+    agrees(compare(name, dtype="float32", shapes=SMALL, hypers={"maximize": True}, steps=4, seed=3))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_groups_with_hypers_of_their_own(name: str) -> None:
+    spec = load(name)
+    own: dict[str, Setting] = {
+        hyper.name: hyper.default * 0.5
+        for hyper in spec.hypers.values()
+        if hyper.kind == "float" and hyper.over == "tensor" and isinstance(hyper.default, float) and hyper.default
+    }
+    assert own
+    overrides = {"b.0.w": own, "f.w": own}
+    agrees(compare(name, dtype="mixed", shapes=SMALL, overrides=overrides, steps=6, seed=4))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shapes_without_names(name: str) -> None:
+    """Two equal neighbours, nothing at all, and a single number."""
+    agrees(compare(name, dtype="float64", shapes=[(5, 3), (5, 3), (0, 4), ()], steps=5, seed=5))
