@@ -94,9 +94,13 @@ def _sum(first: Sequence[Mapping[str, Array]], second: Sequence[Mapping[str, Arr
 
 
 def started(case: Compiled, rng: np.random.Generator) -> World:
-    """A world of mixed shapes before its first step."""
+    """A world of mixed shapes before its first step, with values that float32 storage holds."""
     world = random_world(case.spec, case.settings, rng)
     interpret.start(case.program, world)
+    module = case.kernels("float32")
+    stored = kernel_world_of(world, module, [None] * len(world.tensors), {})
+    take_back(world, stored, module)
+    world.steps = 0
     return world
 
 
