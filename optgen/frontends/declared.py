@@ -29,6 +29,13 @@ def works_on(spec: Spec, what: str) -> bool:
     return graph or over_layers or any(extent_of(spec, state) == "layer" for state in spec.states.values())
 
 
+def ties_tensors(spec: Spec) -> bool:
+    """Whether a tensor's step depends on others: the compiler then gives all tensors of a step one variant."""
+    wide = ("layer", "model")
+    over = any(call.keyword("over") in [Text(extent) for extent in wide] for call in _calls(spec))
+    return over or works_on(spec, "graph") or any(extent_of(spec, state) in wide for state in spec.states.values())
+
+
 def extent_of(spec: Spec, state: State) -> str:
     """Extent of a state, from how it starts."""
     start = state.start[0] if isinstance(state.start, tuple) else state.start

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from optgen.frontends.declared import ties_tensors
 from optgen.frontends.python_text import META_FUNCTIONS, SCALAR_FUNCTIONS, Expressions
 from optgen.frontends.settling import hyper_only, inlined, read_names, substitute
 from optgen.spec.functions import CONSTANTS
@@ -33,7 +34,7 @@ def needs(spec: Spec) -> Needs | None:
     """The function, or None where every tensor has every state that the kernels have."""
     writer = _Writer(spec)
     body = [statement for stage in spec.stages.values() for statement in stage]
-    if not any(writer.decides(guards) for guards in _guards(body, spec)):
+    if ties_tensors(spec) or not any(writer.decides(guards) for guards in _guards(body, spec)):
         return None
     writer.want(body)
     writer.block(body, 0)
