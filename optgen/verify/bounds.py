@@ -154,6 +154,17 @@ class Bounds:
         for i in taking_part:
             if active[i]:
                 self.slots[i] = {name: x for name, x in step.slots[i].items() if name != _GRADIENT}
+        self._share(step)
+
+    def _share(self, step: Step) -> None:
+        """State of a layer or of the model is kept with every tensor it covers, with or without a gradient."""
+        for name, extent in self.world.extents.items():
+            if extent in (Extent.LAYER, Extent.MODEL):
+                units = [tensor.layer if extent is Extent.LAYER else 0 for tensor in self.world.tensors]
+                held = {units[i]: step.slots[i][name] for i in step.members if name in step.slots[i]}
+                for unit, own in zip(units, self.slots, strict=True):
+                    if name in own and unit in held:
+                        own[name] = held[unit]
 
 
 def _run(step: Step) -> None:
