@@ -196,11 +196,11 @@ class RuleInfo:
 def view(shape: tuple[int, ...], matrix: str) -> tuple[int, int, int]:
     """(matrices, rows, cols) of a tensor under a matrix view; below two axes there is one row."""
     numel = math.prod(shape)
+    if len(shape) < 2:
+        return 1, 1, numel
     if matrix == "square":
         rows = next((r for r in range(math.isqrt(numel), 0, -1) if numel % r == 0), 1)
         return 1, rows, numel // rows
-    if len(shape) < 2:
-        return 1, 1, numel
     if matrix == "trailing":
         return math.prod(shape[:-2]), shape[-2], shape[-1]
     rows, cols = shape[0], math.prod(shape[1:])

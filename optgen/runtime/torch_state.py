@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optgen.errors import StateError, suggest
 from optgen.runtime import torch_checks
+from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import StartValue, StateInfo
 from optgen.runtime.torch_plan import Member, Plan
 
@@ -61,7 +62,7 @@ Schema: TypeAlias = dict[str, Slot]
 def schema(plan: Plan, index: int) -> Schema:
     """Slots that a parameter has, by name, without `step`."""
     _, module = plan.module_of(index)
-    return _schema(plan, plan.members[index], module.manifest["slots"])
+    return _schema(plan, plan.members[index], module)
 
 
 def schemas(plan: Plan) -> list[Schema]:
@@ -69,13 +70,15 @@ def schemas(plan: Plan) -> list[Schema]:
     result: list[Schema] = [{} for _ in plan.members]
     for part in plan.parts:
         for i, module in zip(part.members, part.module_of, strict=True):
-            result[i] = _schema(plan, plan.members[i], part.modules[module].manifest["slots"])
+            result[i] = _schema(plan, plan.members[i], part.modules[module])
     return result
 
 
-def _schema(plan: Plan, member: Member, slots: Sequence[Mapping[str, Any]]) -> Schema:
+def _schema(plan: Plan, member: Member, module: Module) -> Schema:
     rule, meta = plan.rule, member.meta
     needed = rule.needs(member.hypers, meta) if rule.needs is not None else None
+    if needed is not None:  # kernels of tensors that are tied together have one variant, which touches all it lists
+        needed = needed | _touched_always(module)
     shapes = {
         "elem": tuple(member.param.shape),
         "row": (meta.matrices, meta.rows),
@@ -83,7 +86,7 @@ def _schema(plan: Plan, member: Member, slots: Sequence[Mapping[str, Any]]) -> S
         "matrix": (meta.matrices,),
     }
     found: Schema = {}
-    for slot in slots:
+    for slot in module.manifest["slots"]:
         name = str(slot["name"]).partition("[")[0]
         if slot["role"] != "state" or name in found or (needed is not None and name not in needed):
             continue
@@ -93,6 +96,12 @@ def _schema(plan: Plan, member: Member, slots: Sequence[Mapping[str, Any]]) -> S
         starts: tuple[StartValue, ...] = tuple(start(member.hypers, meta) for start in info.starts)
         found[name] = Slot(info, slot["extent"], torch_checks.TORCH_DTYPES[slot["dtype"]], shape, starts)
     return found
+
+
+def _touched_always(module: Module) -> frozenset[str]:
+    """States that every variant of a module lists."""
+    lists = [frozenset(slot.partition("[")[0] for slot in v["slots"]) for v in module.manifest.get("variants", ())]
+    return frozenset.intersection(*lists) if lists else frozenset()
 
 
 def materialise(state: MutableMapping[Tensor, Slots], plan: Plan) -> list[Schema]:

@@ -19,7 +19,7 @@ def test_a_worked_example_that_does_not_come_out(tmp_path: Path) -> None:
     path = write_rule(tmp_path, RULE.replace("expect: {param: [0.5]}", "expect: {param: [0.75]}"))
     result = optgen("check", path)
     assert result.exit_code == 1
-    assert f"{path}:18:" in result.stderr
+    assert f"{path}:16:" in result.stderr
     assert "error: " in result.stderr
 
 
@@ -27,7 +27,7 @@ def test_a_claim_that_does_not_hold(tmp_path: Path) -> None:
     path = write_rule(tmp_path, RULE + "claims: [{reduces_to: {rule: lion, when: {drift: 0}}}]\n")
     result = optgen("check", path)
     assert result.exit_code == 1
-    assert f"{path}:19:" in result.stderr
+    assert f"{path}:17:" in result.stderr
 
 
 def test_all_are_checked_even_if_the_first_fails(tmp_path: Path) -> None:
