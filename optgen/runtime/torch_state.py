@@ -101,7 +101,10 @@ def _schema(plan: Plan, member: Member, module: Module) -> Schema:
 def _touched_always(module: Module) -> frozenset[str]:
     """States that every variant of a module lists."""
     lists = [frozenset(slot.partition("[")[0] for slot in v["slots"]) for v in module.manifest.get("variants", ())]
-    return frozenset.intersection(*lists) if lists else frozenset()
+    common = lists[0] if lists else frozenset[str]()
+    for other in lists[1:]:
+        common &= other
+    return common
 
 
 def materialise(state: MutableMapping[Tensor, Slots], plan: Plan) -> list[Schema]:
