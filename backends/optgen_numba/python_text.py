@@ -16,7 +16,6 @@ _BINARY = {
     "arith.subf": ("-", SUM),
     "arith.mulf": ("*", PRODUCT),
     "arith.divf": ("/", PRODUCT),
-    "kernel.mod": ("%", PRODUCT),
     "arith.andi": ("&", BIT_AND),
     "arith.ori": ("|", BIT_OR),
 }
@@ -40,7 +39,7 @@ _COMPARE = {"oeq": "==", "une": "!=", "olt": "<", "ole": "<=", "ogt": ">", "oge"
 _TYPES = {"f32": "f4", "f64": "f8"}
 #: Operations that this table maps to text; the others need code of their own.
 PURE = frozenset(
-    {*_BINARY, *_CALLS, "arith.cmpf", "arith.select", "arith.xori", "arith.negf", "math.powf"}
+    {*_BINARY, *_CALLS, "arith.cmpf", "arith.select", "arith.xori", "arith.negf", "math.powf", "kernel.mod"}
     | {"arith.constant", "arith.extf", "arith.truncf"}
 )
 
@@ -137,6 +136,8 @@ class Body:
         if name in _BINARY:
             sign, strength = _BINARY[name]
             return f"{self.text(args[0], strength)} {sign} {self.text(args[1], strength + 1)}", strength
+        if name == "kernel.mod":
+            return self._remainder(args[0], args[1])
         if name in _CALLS:
             return f"{_CALLS[name]}({', '.join(self.text(a) for a in args)})", ATOM
         if name == "arith.cmpf":
@@ -151,3 +152,10 @@ class Body:
         if name == "math.powf":
             return f"{self.text(args[0], ATOM)} ** {self.text(args[1], SIGN)}", POWER
         return f"{_TYPES[op.result.type]}({self.text(args[0])})", ATOM
+
+    def _remainder(self, a: Value, b: Value) -> tuple[str, int]:
+        """a % b, and 0 for b = 0, where Python would raise an error."""
+        text = f"{self.text(a, PRODUCT)} % {self.text(b, PRODUCT + 1)}"
+        if b.op.name == "arith.constant" and float(b.op.attributes["value"]) != 0:
+            return text, PRODUCT
+        return f"{text} if {self.text(b, COMPARE + 1)} != 0 else {literal(0.0, b.type)}", -1

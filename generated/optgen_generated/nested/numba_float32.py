@@ -436,7 +436,7 @@ def stage_0_tensor(ctx, begin, end):
             tensor_value[t, 13] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
             steps_per_epoch = hyper[t, 18]
             # i = (step - 1) % steps_per_epoch
-            i_1 = (step[0] - 1.0) % steps_per_epoch
+            i_1 = (step[0] - 1.0) % steps_per_epoch if steps_per_epoch != 0 else 0.0
             lr_warmup_fraction = hyper[t, 19]
             # warm_end = lr_warmup_fraction*steps_per_epoch
             warm_end = lr_warmup_fraction * steps_per_epoch
@@ -486,7 +486,7 @@ def stage_0_tensor(ctx, begin, end):
             tensor_value[t, 13] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
             steps_per_epoch_1 = hyper[t, 18]
             # i = (step - 1) % steps_per_epoch
-            i_2 = (step[0] - 1.0) % steps_per_epoch_1
+            i_2 = (step[0] - 1.0) % steps_per_epoch_1 if steps_per_epoch_1 != 0 else 0.0
             lr_warmup_fraction_1 = hyper[t, 19]
             # warm_end = lr_warmup_fraction*steps_per_epoch
             warm_end_1 = lr_warmup_fraction_1 * steps_per_epoch_1
@@ -602,7 +602,7 @@ def select_variant(ctx, begin, end):
         reverse_depth_order_1 = hyper[t, 13]
         x_1 = minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if interval_1 == 0.0 else interval_1
         warmup_steps_1 = hyper[t, 14]
-        variant[t] = i8((0.0 if not (x_1 <= 1.0) | (step[0] <= warmup_steps_1) | (step[0] % x_1 == 0.0) else (1.0 if (not not (x <= 1.0) | (step[0] <= warmup_steps) | (step[0] % x == 0.0)) & (x > 1.0) else 2.0)))
+        variant[t] = i8((0.0 if not (x_1 <= 1.0) | (step[0] <= warmup_steps_1) | ((step[0] % x_1 if x_1 != 0 else 0.0) == 0.0) else (1.0 if (not not (x <= 1.0) | (step[0] <= warmup_steps) | ((step[0] % x if x != 0 else 0.0) == 0.0)) & (x > 1.0) else 2.0)))
 
 
 FUNCTIONS = {
