@@ -1,0 +1,60 @@
+"""A rule from outside the repository that uses every construct: it checks, lowers, and everything agrees on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optgen.spec.functions import FUNCTIONS
+from optgen.spec.loader import load
+from optgen.spec.model import Spec
+from optgen.verify import compare
+from tests.passes.agreement import check_kernels, check_value_forms, expected, next_step, started
+from tests.passes.compiled import compiled
+from tests.passes.worlds import Setting
+
+RULE = Path(__file__).with_name("everything.yaml")
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "defaults": {},
+    "hard": {"mode": "hard", "scale": False},
+    "without rows": {"mode": "off", "rank": 0},
+    "maximize": {"maximize": True},
+    "matched edges only": {"coupling": "match"},
+}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
+    """The rule, from a folder that has nothing to do with the project."""
+    path = tmp_path_factory.mktemp("elsewhere") / RULE.name
+    path.write_bytes(RULE.read_bytes())
+    return load(path)
+
+
+def test_it_calls_every_function_that_is_built(spec: Spec) -> None:
+    unbuilt = {"role"}
+    for name, function in FUNCTIONS.items():
+        assert not function.built or name in unbuilt or f"{name}(" in spec.text, name
+
+
+@pytest.mark.parametrize("label", SETTINGS)
+def test_interpreters_agree(spec: Spec, label: str, rng: np.random.Generator) -> None:
+    case = compiled(spec, SETTINGS[label])
+    world = started(case, rng)
+    for number in range(4):
+        step = next_step(case, world, rng, missing=0.3 if number else 0.0)
+        right = expected(case, step, rng)
+        check_value_forms(case, step, right)
+        check_kernels(case, step, right, "float64")
+        world, _ = check_kernels(case, step, right, "float32", chunks=(4, 9) if number else (1000,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numba_agrees(spec: Spec, dtype: str, tmp_path: Path) -> None:
+    """Without neighbours of element values, which numba kernels do not have yet."""
+    path = tmp_path / "most.yaml"
+    path.write_text(spec.text.replace("+ 0.5*neighbors(g)", "").replace("name: everything", "name: most"))
+    report = compare(load(path), dtype=dtype, steps=3)
+    assert report.ok, f"\n{report}"
