@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -128,23 +127,6 @@ def test_a_build_imports_no_framework() -> None:
     )
     done = run("-c", program)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-@pytest.mark.slow
-def test_start_up_and_a_build_are_quick(tmp_path: Path) -> None:
-    """The best of three, so that a busy machine does not decide."""
-
-    def best(*command: str) -> float:
-        times: list[float] = []
-        for _ in range(3):
-            begun = time.perf_counter()
-            assert run(*command).returncode == 0
-            times.append(time.perf_counter() - begun)
-        return min(times)
-
-    bare = best("-c", "")
-    assert best("-c", "import optgen") - bare < 0.2
-    assert best("-m", "optgen", "build", "neat", "--out", str(tmp_path)) < 2
 
 
 def test_the_module_runs_as_a_script(tmp_path: Path) -> None:

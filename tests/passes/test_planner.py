@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -318,19 +317,3 @@ def test_the_hash_seed_does_not_matter() -> None:
     ]
     assert runs[0] == runs[1]
     assert len(runs[0]) > 10_000
-
-
-def quickest(problem: Problem) -> float:
-    """The shortest of several runs, in seconds."""
-    times = list[float]()
-    for _ in range(7):
-        start = time.perf_counter()
-        plan(problem)
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def test_speed() -> None:
-    """Measured 0.1 ms and 10 ms; the bounds leave room for a busy machine."""
-    assert quickest(programs.adamw()) < 1e-3
-    assert quickest(programs.large()) < 0.1
