@@ -3,7 +3,8 @@
     python benchmarks/cpu_step.py [--quick] [--out benchmarks/results/cpu_step.json]
 
 Every case measures both sides in turn, in one process, and reports medians and their ratio: the machine is noisy and
-the peer is noisy with it. Parameters and gradients are float32, gradients stay the same tensors from step to step.
+the peer is noisy with it. A pause between them lets the threads of the side before go to sleep. Parameters and
+gradients are float32, gradients stay the same tensors from step to step.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from machine import about
 from optgen import torch as rules
 
 Step = Callable[[], object]
+#: Seconds between measurements. OpenMP threads go on spinning for milliseconds after torch's step and hold the second
+#: core; without a pause each side is measured beside the other's leftovers.
+SETTLE = 0.02
 
 
 def parameters(shapes: lists.Shapes) -> list[tuple[str, torch.nn.Parameter]]:
@@ -43,6 +47,7 @@ def interleaved(steps: Sequence[Step], repeats: int) -> list[list[float]]:
             step()
     for _ in range(repeats):
         for taken, step in zip(times, steps, strict=True):
+            time.sleep(SETTLE)
             begin = time.perf_counter()
             step()
             taken.append(time.perf_counter() - begin)
