@@ -11,7 +11,7 @@ from optgen.runtime.abi import VERSION, Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
 from optgen_numba.emit_stage import StageCode, Tables
 from optgen_numba.layout import SHORT, VECTORS, Layout
-from optgen_numba.python_text import Names, comment
+from optgen_numba.python_text import Names, docstring
 
 _EXTENTS = ("none", "tensor", "layer", "model")
 
@@ -209,11 +209,12 @@ def _text(module: Module, manifest: dict[str, object], functions: Sequence[Seque
         if line.startswith("def ")
     ]
     used = sorted(_imports("\n".join(line for function in functions for line in function)))
+    name = docstring(module.name)
     blocks = [
-        f'"""Kernels of the rule {comment(module.name)} in {module.compute}, generated from {module.name}.yaml.',
+        f'"""Kernels of the rule {name} in {docstring(module.compute)}, generated from {name}.yaml.',
         "",
-        f"spec {module.digest}",
-        f"made by: optgen build {module.name} --backend numba {settings}".rstrip(),
+        f"spec {docstring(module.digest)}",
+        f"made by: optgen build {name} --backend numba {docstring(settings)}".rstrip(),
         '"""',
         "",
         *(["import numpy as np", ""] if any("np." in line for function in functions for line in function) else []),

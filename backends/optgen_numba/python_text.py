@@ -78,6 +78,11 @@ def comment(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def docstring(text: str) -> str:
+    """Text that cannot leave a docstring."""
+    return comment(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
 class Body:
     """The lines of a function's body. A value that is used once and that the rule does not name has no line."""
 
