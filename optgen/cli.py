@@ -54,8 +54,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message = f"{error.message} {suggest(args[0], COMMANDS)}".rstrip()
-            raise
+            raise click.UsageError(f"{error.message} {suggest(args[0], COMMANDS)}".rstrip(), ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The help lines, without importing anything."""
