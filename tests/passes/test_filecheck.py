@@ -11,6 +11,7 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp
 
 from optgen.ir import rule_dialect as rule
+from optgen.ir.extents import Extent
 from optgen.ir.text import from_text, to_text
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
@@ -26,14 +27,21 @@ FLOAT32 = Storage.plain("float32")
 
 
 def lowered(module: ModuleOp) -> ModuleOp:
-    """Planned and lowered, with no state."""
+    """Planned and lowered, with the state that a program beside the variants declares."""
     variants = [op for op in module.body.block.ops if isinstance(op, rule.VariantOp)]
+    states = [op for op in module.walk() if isinstance(op, rule.DeclareStateOp)]
+    elements = [op.sym_name.data for op in states if op.extent.data is Extent.ELEM]
     header = Header("r", "R", "trailing", "", {}, [], [])
-    return lower(header, [], plan_all(variants, FLOAT32, []), FLOAT32)
+    return lower(header, states, plan_all(variants, FLOAT32, elements), FLOAT32)
+
+
+def setting(word: str) -> float | str:
+    """The value of a hyper: a number, or a choice."""
+    return float(word) if word.replace(".", "").isdigit() else word
 
 
 PASSES: Mapping[str, Callable[[ModuleOp, Mapping[str, str]], ModuleOp]] = {
-    "settle": lambda m, args: specialise(program_of(m), {k: float(v) for k, v in args.items()}).module,
+    "settle": lambda m, args: specialise(program_of(m), {k: setting(v) for k, v in args.items()}).module,
     "expand-graph": lambda m, args: expand_graph(m, args["coupling"]),
     "stable-scalars": lambda m, _: stable_scalars(m),
     "reduction-algebra": lambda m, _: reduction_algebra(m, FLOAT32, []),
