@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,3 +59,14 @@ def _same_random_numbers(request: pytest.FixtureRequest) -> None:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's name, so that failures repeat."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+#: Folders whose tests compile or train every rule: left out of `make check`, run by `make test`.
+SLOW = ("equivalence", "oracle", "cli", "torch_frontend", "docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whole folders as slow."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
