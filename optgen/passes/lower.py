@@ -35,7 +35,7 @@ from optgen.passes.lower_select import lower_reach, lower_select
 from optgen.passes.names import Names, suggest_operand
 from optgen.passes.planner import Sweep
 from optgen.passes.problem import Planned, Storage, is_element
-from optgen.passes.specialise import Setting, cone, is_shared
+from optgen.passes.specialise import Setting, cone
 
 FLOATS: Mapping[str, AnyFloat] = {"float32": f32, "float64": f64}
 #: Name of the update counter's slot, as torch has it.
@@ -63,8 +63,7 @@ def lower(
     extents: dict[str, Extent] = {}
     totals: dict[str, tuple[Reduction, Extent]] = {}
     declared = {op.sym_name.data: op for op in states}
-    apart = len(planned) > 1 and not any(is_shared(op) for p in planned for op in (*states, *p.variant.body.block.ops))
-    lowered = [_Variant(p, storage, declared, Names(extents), totals, apart=apart) for p in planned]
+    lowered = [_Variant(p, storage, declared, Names(extents), totals) for p in planned]
     stages = align_stages([one.lower_stages() for one in lowered])
     variants = [one.lower(its) for one, its in zip(lowered, stages, strict=True)]
     used = {name for variant in variants for name in (a.data for a in variant.slots if isinstance(a, StringAttr))}
@@ -146,8 +145,6 @@ class _Variant:
         declared: Mapping[str, rule.DeclareStateOp],
         names: Names,
         totals: dict[str, tuple[Reduction, Extent]],
-        *,
-        apart: bool,
     ) -> None:
         self.planned = planned
         self.storage = storage
@@ -156,7 +153,7 @@ class _Variant:
         self.finals = {op.slot.string_value(): op for op in self.ops if isinstance(op, rule.FinalOp)}
         self.by_value = {value: name for name, value in planned.names.items()}
         self.sweeps: list[kernel.SweepOp] = []
-        self.stages = Stages(len(planned.plan.sweeps), names, self._totals(names, totals), apart=apart)
+        self.stages = Stages(len(planned.plan.sweeps), names, self._totals(names, totals))
 
     @property
     def ops(self) -> list[rule.FinalOp | object]:

@@ -85,11 +85,8 @@ class _Group:
 class Stages:
     """Collects the coarse items of a variant and lays them out in stages."""
 
-    def __init__(
-        self, sweeps: int, names: Names, totals: Mapping[SSAValue, tuple[str, int]], *, apart: bool = False
-    ) -> None:
+    def __init__(self, sweeps: int, names: Names, totals: Mapping[SSAValue, tuple[str, int]]) -> None:
         self.sweeps = sweeps
-        self.apart = apart  # tensors of one step may take different variants: each computes what it reads for itself
         self.names = names
         self.totals = totals  # reductions of element values: name of the total, sweep that takes it
         self._boundaries: list[list[_Group]] = [[] for _ in range(sweeps + 1)]
@@ -110,7 +107,7 @@ class Stages:
         """Name under which element code reads a coarse value: a tensor value, or a row, column or matrix value."""
         if isinstance(producer(value), rule.CountOp) and value not in self._where:
             self._place(self._item(value), 0)
-        extent = self._extent(value)
+        extent = type_of(value).extent
         if extent in VECTOR_EXTENTS or (extent is Extent.TENSOR and not is_leaf(value)):
             return self._name(value)
         if value not in self._copies:
@@ -144,11 +141,6 @@ class Stages:
             self._place(_Item(Extent.TENSOR, [advance], code), self.sweeps)
 
     # Placing
-
-    def _extent(self, value: SSAValue) -> Extent:
-        """Extent of the stage that computes a value."""
-        extent = type_of(value).extent
-        return Extent.TENSOR if self.apart and extent in (Extent.LAYER, Extent.MODEL) else extent
 
     def _ready(self, value: SSAValue, item: _Item) -> int:
         if value in self.totals:
@@ -194,7 +186,7 @@ class Stages:
 
     def _name(self, value: SSAValue) -> str:
         if value not in self._named:
-            self._named[value] = self.names.new(suggest_name(value), self._extent(value))
+            self._named[value] = self.names.new(suggest_name(value), type_of(value).extent)
         return self._named[value]
 
     def _stage(self, boundary: int, index: int) -> kernel.StageOp:
@@ -230,7 +222,7 @@ class Stages:
     # Items
 
     def _item(self, value: SSAValue) -> _Item:
-        op, extent = producer(value), self._extent(value)
+        op, extent = producer(value), type_of(value).extent
         match op:
             case rule.ApplyOp():
                 function, args = op.function.data, list(op.args)
