@@ -91,6 +91,32 @@ def test_equations_stand_above_what_computes_them(name: str) -> None:
     assert all(any(comment in line or line in comment for line in written if line) for comment in comments)
 
 
+#: An expression of a rule and its text in a kernel: parentheses where Python needs them, and the written order.
+EXPRESSIONS = {
+    "g - (param - g)": "g - (param - g)",
+    "g - param - g": "g - param - g",
+    "g/(param/g)": "g / (param / g)",
+    "g*(param/g)": "g * (param / g)",
+    "(g + param)*g": "(g + param) * g",
+    "(-g)**3": "(-g) ** f4(3.0)",
+    "-(g**3)": "-g ** f4(3.0)",
+    "(g**3)**3": "(g ** f4(3.0)) ** f4(3.0)",
+    "g**(3**g)": "g ** f4(3.0) ** g",
+    "g % param": "g % param if param != 0 else f4(0.0)",
+    "(g % 3) % 5": "g % f4(3.0) % f4(5.0)",
+    "where(g > 0, where(g > 1, g, param), g - param)": "(g if g > f4(1.0) else param) if g > f4(0.0) else g - param",
+    "where(where(g > 0, g, param) > 1, g, 0)": "g if (g if g > f4(0.0) else param) > f4(1.0) else f4(0.0)",
+    "where(not (g > 0 and param > 0), g, 0)": "g if not (g > f4(0.0)) & (param > f4(0.0)) else f4(0.0)",
+    "where(not (g > 0) or param > 0, g, 0)": "g if (not g > f4(0.0)) | (param > f4(0.0)) else f4(0.0)",
+}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_parentheses(expression: str) -> None:
+    _, source = emit(view(to_kernels(loads(text_of(f"param = {expression}"), "mine.yaml"), {})))
+    assert f"\n        param_new = {EXPRESSIONS[expression]}\n" in source, source
+
+
 def test_the_emitter_knows_no_rule_text() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
