@@ -12,7 +12,8 @@ from optgen.ir import rule_dialect as rule
 from optgen.ir.extents import join
 from optgen.ir.rule_types import ValueType, type_of
 from optgen.ir.view import Module, Op, Sweep, Variant, view
-from optgen.passes.pipeline import Watch, program_of, to_kernels
+from optgen.passes.facts import inexact
+from optgen.passes.pipeline import Watch, kernel_of, program_of, to_kernels
 from optgen.passes.problem import WIDTH
 from optgen.spec.model import Spec, Value
 from optgen.variant_choice import Situation, chosen, reached
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 #: Neighbours whose values a stencil reads: two, as on a path.
 NEIGHBOURS = 2
 
-#: Element operations that every backend rounds alike; a rule with no others can be bit-identical everywhere.
-_EXACT = frozenset(
-    {"arith.constant", "arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.negf", "arith.cmpf"}
-    | {"arith.select", "arith.minimumf", "arith.maximumf", "arith.andi", "arith.ori", "arith.xori"}
-    | {"arith.extf", "arith.truncf", "math.sqrt", "math.absf"}
-    | {"kernel.load", "kernel.store", "kernel.read", "kernel.stencil", "kernel.accumulate"}
-)
 _NOT_NOT = re.compile(r"not \(not (\w+)\)")
 
 
@@ -116,12 +110,13 @@ def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation
     """What is known of a rule under given values of its hypers, and defaults for the others."""
     checked = compiler.settings(spec, given or {})
     types: dict[str, ValueType] = {}
-    module = view(to_kernels(spec, checked, "float32", _types(types)))
+    kernels = to_kernels(spec, checked, "float32", _types(types))
+    module = view(kernels)
     situation = _situation(spec, checked)
     primary = chosen(module, situation)
     variants = [_variant(module, variant) for variant in module.variants]
     first = variants[list(module.variants).index(primary)]
-    inexact = sorted({name for variant in module.variants for name in _inexact(variant)})
+    rounded = inexact(kernel_of(kernels))
     states = _states(spec, module)
     needed = {slot for variant in reached(module, situation) for slot in variant.slots}
     return Explanation(
@@ -143,8 +138,8 @@ def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation
         scratch_bytes_per_param=first["scratch_bytes_per_param"],
         collectives=first["collectives"],
         state_bytes_per_param=sum(data["bytes_per_param"] for name, data in states.items() if name in needed),
-        exact=not inexact,
-        inexact=inexact,
+        exact=not rounded,
+        inexact=rounded,
         claims=[_claim(claim.rule, claim.when) for claim in spec.claims],
     )
 
@@ -240,10 +235,6 @@ def _traffic(module: Module, sweep: Sweep) -> _Traffic:
         bytes=stored + sum(width[name] for name in {*loads, *stencils}),
         issued=stored + sum(width[name] for name in loads) + NEIGHBOURS * sum(width[name] for name in stencils),
     )
-
-
-def _inexact(variant: Variant) -> set[str]:
-    return {op.name.partition(".")[2] for sweep in variant.sweeps for op in sweep.ops if op.name not in _EXACT}
 
 
 def _claim(other: str, when: Mapping[str, object]) -> str:

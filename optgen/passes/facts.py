@@ -1,4 +1,4 @@
-"""What a value of the value form depends on, and what conditions imply of each other."""
+"""What a value of the value form depends on, what conditions imply of each other, which kernels keep their bits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import Flag, auto
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
+from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
 from optgen.ir.functions import TABLE, Function
 
@@ -130,3 +131,23 @@ class Known:
                 return
         key, sense = atom(value)
         self._atoms[key] = truth is sense
+
+
+#: Operations of a sweep that every backend computes to the same bits when nothing is contracted: + - * / sqrt,
+#: comparisons, min, max, abs, negation, selection, changes of width, and the moves of data between them.
+_EXACT = frozenset(
+    {"arith.constant", "arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.negf", "arith.cmpf"}
+    | {"arith.select", "arith.minimumf", "arith.maximumf", "arith.andi", "arith.ori", "arith.xori"}
+    | {"arith.extf", "arith.truncf", "math.sqrt", "math.absf"}
+    | {"kernel.load", "kernel.store", "kernel.read", "kernel.stencil", "kernel.accumulate"}
+)
+
+
+def inexact(kernels: kernel.ModuleOp) -> list[str]:
+    """Names of the operations in element work that backends round differently, sorted (`exp`, `powf`, ...).
+
+    Where there are none the rule is exact: given the same step scalars, `strict` kernels are bit-identical everywhere.
+    """
+    sweeps = (op for op in kernels.walk() if isinstance(op, kernel.SweepOp))
+    found = {op.name for sweep in sweeps for op in sweep.body.block.ops} - _EXACT
+    return sorted(name.partition(".")[2] for name in found)
