@@ -15,10 +15,12 @@ from optgen.errors import OptgenError, suggest
 #: Module of `optgen.commands` and the line that `--help` shows, by command.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "list": ("list_rules", "The rules that ship."),
+    "new": ("new", "A commented rule that already checks and builds, to start from."),
     "check": ("check", "Types and lints of rules; every problem with its line, a caret and a hint."),
     "explain": ("explain", "Equations, sweeps, bytes moved per parameter, and facts proven."),
     "build": ("build", "Write kernels and optimizers to a folder, or print a stage of the compiler."),
     "verify": ("verify", "Compare generated kernels with the float64 meaning of the rule."),
+    "schema": ("schema", "The JSON schema of rule files, for editors."),
     "doctor": ("doctor", "What is installed, what is missing, how to get it."),
     "cache": ("cache", "Where built kernels are kept; --clear removes them."),
 }

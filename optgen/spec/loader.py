@@ -33,7 +33,8 @@ from optgen.spec.source import Source
 from optgen.spec.syntax import Assign, Binary, Expr, Name, Stmt, names_in
 from optgen.spec.vocabulary import REQUIRED_KEYS, TOP_KEYS, VERSION
 
-_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""What a rule may be called."""
 
 
 def load(rule: str | os.PathLike[str]) -> Spec:
@@ -155,7 +156,7 @@ def _check_version(top: Fields) -> None:
 
 def _rule_name(top: Fields) -> str:
     name = top.word("name")
-    if name and (not _RULE_NAME.fullmatch(name) or keyword.iskeyword(name)):
+    if name and (not RULE_NAME.fullmatch(name) or keyword.iskeyword(name)):
         hint = "lower-case ASCII letters, digits and _, starting with a letter: my_rule"
         top.report.error(top.at("name"), f'"{name}" cannot name a rule', hint)
         return "rule"

@@ -36,6 +36,7 @@ def test_a_wheel_holds_the_packages_and_the_specs(wheel: set[str]) -> None:
     for package in PACKAGES:
         assert f"{package}/__init__.py" in wheel
         assert f"{package}/py.typed" in wheel
+    assert {"optgen/spec/schema.json", "optgen/authoring/rule.yaml"} <= wheel
     specs = {
         f"optgen/_specs/{path.relative_to(ROOT / 'specs').as_posix()}" for path in (ROOT / "specs").rglob("*.yaml")
     }

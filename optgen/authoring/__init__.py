@@ -1,0 +1,1 @@
+"""Ways to write a rule besides a text editor: a template to start from, SymPy expressions, a decorated function."""
