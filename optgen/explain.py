@@ -75,7 +75,7 @@ class StateData(TypedDict):
 
 class Explanation(TypedDict):
     """A rule with float32 parameters. Figures at this level are those of the primary variant: the one that a 2-d tensor
-    at relative depth 0 takes in its first step with the given values."""
+    at relative depth 0 takes in most steps of a long run with the given values."""
 
     rule: str
     title: str

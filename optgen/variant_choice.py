@@ -22,6 +22,9 @@ METADATA: Mapping[str, float] = {
     "depth": 0.0,
 }
 
+#: A step of a long run: first steps are over, and, as it is prime, it ends no period.
+LATE = 1_000_003
+
 Known = float | int | bool
 _BINARY: Mapping[str, Callable[[float, float], Known]] = {
     "arith.addf": operator.add,
@@ -55,13 +58,13 @@ _PREDICATES: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Situation:
-    """A tensor at a step: values of hypers and inputs by name, metadata, and both counters (1 at the first step)."""
+    """A tensor at a step: values of hypers and inputs by name, metadata, and both counters."""
 
     hypers: Mapping[str, float]
     inputs: Mapping[str, float] = field(default_factory=dict[str, float])
     metadata: Mapping[str, float] = field(default_factory=lambda: METADATA)
-    t: int = 1
-    step: int = 1
+    t: int = LATE
+    step: int = LATE
 
 
 def chosen(module: Module, situation: Situation) -> Variant:

@@ -91,7 +91,7 @@ class HyperOp(IRDLOperation):
 
 @irdl_op_definition
 class ChoiceOp(IRDLOperation):
-    """`%b = rule.choice @nsa "l2" : ...`: whether a choice hyper has this value."""
+    """`%b = rule.choice @mode "mean" : ...`: whether a choice hyper has this value."""
 
     name = "rule.choice"
     hyper = prop_def(FlatSymbolRefAttrConstr)

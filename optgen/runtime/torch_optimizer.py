@@ -17,7 +17,7 @@ from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import plan
 from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
-from optgen.runtime.torch_state import Slots, adopt, schemas
+from optgen.runtime.torch_state import Slots, copied, schemas
 
 Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
@@ -243,7 +243,7 @@ class Optimizer(torch.optim.Optimizer):
         slots = schemas(made)
         state: defaultdict[Tensor, Any] = defaultdict(dict)
         for member, wanted, own in zip(made.members, slots, saved.states, strict=True):
-            state[member.param] = adopt(own or {}, member.param, wanted)
+            state[member.param] = copied(own or {}, member.param, wanted)
         self.__dict__.update(state=state, param_groups=saved.groups)
         self._global_step = saved.global_step
         self._binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))

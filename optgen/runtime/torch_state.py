@@ -216,7 +216,7 @@ def _check_equal(saved: Sequence[Mapping[str, Any] | None], wanted: Sequence[Sch
                 )
 
 
-def adopt(own: Mapping[str, Any], param: Tensor, slots: Schema) -> Slots:
+def copied(own: Mapping[str, Any], param: Tensor, slots: Schema) -> Slots:
     """A copy of saved state that shares no memory with it, each slot in its own dtype."""
     result: Slots = {}
     for name, value in own.items():

@@ -67,7 +67,7 @@ class ExpressionChecker:
             case Number() | Boolean():
                 return
             case Text():
-                hint = 'compare it with a choice: `nsa == "l2"`'
+                hint = 'compare it with a choice: `mode == "mean"`'
                 self.report.error(expr.loc, f'the word "{expr.value}" is no value', hint)
             case Name():
                 self._name(expr)

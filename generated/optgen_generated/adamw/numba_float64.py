@@ -1,7 +1,7 @@
 """Kernels of the rule adamw in float64, generated from adamw.yaml.
 
-spec 08e1183f739ecf2b7eaa08c15b0e91c8b3e522397aa61f401c39e6bf2131c749
-made by: optgen build adamw --backend numba --set maximize=false
+spec c90be6730200e71e3ee2f1dfec977600425d2790dba7978b42cbc9f69b8b9676
+made by: optgen build adamw --backend numba --set amsgrad=false --set maximize=false
 """
 
 import numpy as np
@@ -31,11 +31,11 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adamw',
  'class': 'AdamW',
- 'digest': '08e1183f739ecf2b7eaa08c15b0e91c8b3e522397aa61f401c39e6bf2131c749',
+ 'digest': 'c90be6730200e71e3ee2f1dfec977600425d2790dba7978b42cbc9f69b8b9676',
  'backend': 'numba',
- 'settled': {'maximize': False},
+ 'settled': {'amsgrad': False, 'maximize': False},
  'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},
- 'hypers': ['lr', 'beta1', 'beta2', 'eps', 'weight_decay'],
+ 'hypers': ['lr', 'beta1', 'beta2', 'eps', 'weight_decay', 'amsgrad'],
  'inputs': [],
  'slots': [{'name': 'param', 'extent': 'elem', 'dtype': 'float64', 'role': 'param'},
            {'name': 'g', 'extent': 'elem', 'dtype': 'float64', 'role': 'gradient'},
@@ -96,7 +96,7 @@ def sweep_1(n, streams, scalars, totals):
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*g**2
         v_new = beta2 * v + one_minus_beta2 * (g * g)
-        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
         d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
         param = param_at[i]
         # param = param - lr*(d + weight_decay*param)
@@ -110,7 +110,7 @@ def sweep_1(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 5)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 6)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
     for k in range(begin, end):
@@ -124,7 +124,7 @@ def stage_0_tensor(ctx, begin, end):
         # v = beta2*v + (1 - beta2)*g**2
         tensor_value[t, 3] = 1.0 - beta2  # one_minus_beta2
         updates = f8(load_f4(address[t, 4])) + 1.0
-        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
         tensor_value[t, 4] = 1.0 / -np.expm1(updates * np.log(beta1))  # inverse_one_minus_beta1_to_t
         tensor_value[t, 5] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
         tensor_value[t, 0] = beta1

@@ -1,6 +1,6 @@
 """Kernels of the rule neat in float32, generated from neat.yaml.
 
-spec bffc5aca601d1ebd0285bee9357eb6b20d9b40239cb75160fe3b1855d754a205
+spec af654d25fce6f6f9dfffadc3288b543ae9a6e1d2e862d8f130e4e53cbc194c2e
 made by: optgen build neat --backend numba --set bias_correction=true --set coupling=transport --set maximize=false --set nsa=l2 --set nsa_mean_preserving=false
 """
 
@@ -48,7 +48,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'neat',
  'class': 'NEAT',
- 'digest': 'bffc5aca601d1ebd0285bee9357eb6b20d9b40239cb75160fe3b1855d754a205',
+ 'digest': 'af654d25fce6f6f9dfffadc3288b543ae9a6e1d2e862d8f130e4e53cbc194c2e',
  'backend': 'numba',
  'settled': {'bias_correction': True,
              'coupling': 'transport',

@@ -1,0 +1,314 @@
+"""Kernels of the rule ng_adam in float64, generated from ng_adam.yaml.
+
+spec 27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33
+made by: optgen build ng_adam --backend numba --set coupling=transport --set maximize=false
+"""
+
+import numpy as np
+
+from optgen.runtime.cpu import (
+    ABSENT,
+    ACTIVE,
+    ADDRESS,
+    EDGE_MATCHED,
+    EDGE_OTHER,
+    EDGE_OWN,
+    EDGE_START,
+    EDGE_TO,
+    HYPER,
+    LAYERS,
+    LAYER_MEMBER,
+    LAYER_OF,
+    LAYER_PRESENT,
+    LAYER_START,
+    LAYER_VALUE,
+    MEMBERS,
+    MEMBER_COUNT,
+    MODE,
+    TENSORS,
+    TENSOR_TOTAL,
+    TENSOR_VALUE,
+    add_reassoc,
+    f4,
+    f8,
+    f8_near,
+    f8_stream,
+    f8_table,
+    i8_stream,
+    i8_table,
+    laplacian_at,
+    load_f4,
+    maximum,
+    segment,
+    stage,
+    store_f4,
+)
+
+MANIFEST = {'abi': 1,
+ 'rule': 'ng_adam',
+ 'class': 'NGAdam',
+ 'digest': '27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33',
+ 'backend': 'numba',
+ 'settled': {'coupling': 'transport', 'maximize': False},
+ 'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},
+ 'hypers': ['lr', 'beta1', 'beta2', 'eps', 'mu', 'bias_correction', 'weight_decay', 'decoupled_weight_decay'],
+ 'inputs': [],
+ 'slots': [{'name': 'param', 'extent': 'elem', 'dtype': 'float64', 'role': 'param'},
+           {'name': 'g', 'extent': 'elem', 'dtype': 'float64', 'role': 'gradient'},
+           {'name': 'm', 'extent': 'elem', 'dtype': 'float64', 'role': 'state'},
+           {'name': 'v', 'extent': 'elem', 'dtype': 'float64', 'role': 'state'},
+           {'name': 'step', 'extent': 'tensor', 'dtype': 'float32', 'role': 'counter'}],
+ 'values': {'tensor': ['edges',
+                       'mu',
+                       'weight_decay',
+                       'beta1',
+                       'one_minus_beta1',
+                       'beta2',
+                       'one_minus_beta2',
+                       'inverse_one_minus_beta1_to_t',
+                       'inverse_one_minus_beta2_to_t',
+                       'eps',
+                       'weight_decay_2',
+                       'lr'],
+            'layer': ['root_sum_g_g', 'edges_2'],
+            'model': [],
+            'matrix': [],
+            'row': [],
+            'col': []},
+ 'totals': [{'name': 'sum_g_g', 'op': 'sum'}],
+ 'matrix': 'trailing',
+ 'tiled': False,
+ 'graph': True,
+ 'stencil': True,
+ 'sweeps': 2,
+ 'barriers': ['layer', 'none'],
+ 'select': None,
+ 'stages': [[['stage_0_tensor', 'tensor']],
+            [['stage_1_layer', 'layer'], ['stage_1_layer_2', 'layer'], ['stage_1_tensor', 'tensor']],
+            [['stage_2_tensor', 'tensor']]],
+ 'variants': [{'name': 'always',
+               'when': '',
+               'slots': ['m', 'v'],
+               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r']], 'totals': [0]},
+                          {'function': 'sweep_2',
+                           'streams': [['slot', 1, 'r'],
+                                       ['slot', 0, 'rw'],
+                                       ['slot', 2, 'rw'],
+                                       ['slot', 3, 'rw'],
+                                       ['near', 1]],
+                           'totals': [],
+                           'alone': {'function': 'sweep_2_alone',
+                                     'streams': [['slot', 1, 'r'],
+                                                 ['slot', 0, 'rw'],
+                                                 ['slot', 2, 'rw'],
+                                                 ['slot', 3, 'rw']],
+                                     'totals': []}}]}]}
+
+
+@segment
+def sweep_1(n, streams, scalars, totals):
+    g_at = f8_stream(streams[0], n)
+    sum_g_g = f8(0)
+    for i in range(n):
+        g = g_at[i]
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        sum_g_g = add_reassoc(sum_g_g, g * g)
+    totals[0] = totals[0] + f8(sum_g_g)
+
+
+@segment
+def sweep_2(n, streams, scalars, totals):
+    g_at = f8_stream(streams[0], n)
+    param_at = f8_stream(streams[1], n)
+    m_at = f8_stream(streams[2], n)
+    v_at = f8_stream(streams[3], n)
+    g_near = f8_near(streams, 4)
+    edges = f8(scalars[0])
+    mu = f8(scalars[1])
+    weight_decay = f8(scalars[2])
+    beta1 = f8(scalars[3])
+    one_minus_beta1 = f8(scalars[4])
+    beta2 = f8(scalars[5])
+    one_minus_beta2 = f8(scalars[6])
+    inverse_one_minus_beta1_to_t = f8(scalars[7])
+    inverse_one_minus_beta2_to_t = f8(scalars[8])
+    eps = f8(scalars[9])
+    weight_decay_2 = f8(scalars[10])
+    lr = f8(scalars[11])
+    for i in range(n):
+        pull_g = laplacian_at(g_near, i)
+        g = g_at[i]
+        param = param_at[i]
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        g_new = g - mu * (pull_g + edges * g) + weight_decay * param
+        m = m_at[i]
+        # m = beta1*m + (1 - beta1)*g
+        m_new = beta1 * m + one_minus_beta1 * g_new
+        v = v_at[i]
+        # v = beta2*v + (1 - beta2)*g**2
+        v_new = beta2 * v + one_minus_beta2 * (g_new * g_new)
+        # d = (m/where(bias_correction, 1 - beta1**t, 1)) / (sqrt(v/where(bias_correction, 1 - beta2**t, 1)) + eps)
+        d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
+        # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+        param_new = param - lr * (d + weight_decay_2 * param)
+        m_at[i] = m_new
+        param_at[i] = param_new
+        v_at[i] = v_new
+
+
+@segment
+def sweep_2_alone(n, streams, scalars, totals):
+    g_at = f8_stream(streams[0], n)
+    param_at = f8_stream(streams[1], n)
+    m_at = f8_stream(streams[2], n)
+    v_at = f8_stream(streams[3], n)
+    edges = f8(scalars[0])
+    mu = f8(scalars[1])
+    weight_decay = f8(scalars[2])
+    beta1 = f8(scalars[3])
+    one_minus_beta1 = f8(scalars[4])
+    beta2 = f8(scalars[5])
+    one_minus_beta2 = f8(scalars[6])
+    inverse_one_minus_beta1_to_t = f8(scalars[7])
+    inverse_one_minus_beta2_to_t = f8(scalars[8])
+    eps = f8(scalars[9])
+    weight_decay_2 = f8(scalars[10])
+    lr = f8(scalars[11])
+    for i in range(n):
+        g = g_at[i]
+        param = param_at[i]
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        g_new = g - mu * (0.0 + edges * g) + weight_decay * param
+        m = m_at[i]
+        # m = beta1*m + (1 - beta1)*g
+        m_new = beta1 * m + one_minus_beta1 * g_new
+        v = v_at[i]
+        # v = beta2*v + (1 - beta2)*g**2
+        v_new = beta2 * v + one_minus_beta2 * (g_new * g_new)
+        # d = (m/where(bias_correction, 1 - beta1**t, 1)) / (sqrt(v/where(bias_correction, 1 - beta2**t, 1)) + eps)
+        d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
+        # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+        param_new = param - lr * (d + weight_decay_2 * param)
+        m_at[i] = m_new
+        param_at[i] = param_new
+        v_at[i] = v_new
+
+
+@stage
+def stage_0_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 8)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 12)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        decoupled_weight_decay = hyper[t, 7]
+        weight_decay = hyper[t, 6]
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        tensor_value[t, 2] = (0.0 if decoupled_weight_decay != 0.0 else weight_decay)  # weight_decay
+        beta1 = hyper[t, 1]
+        # m = beta1*m + (1 - beta1)*g
+        tensor_value[t, 4] = 1.0 - beta1  # one_minus_beta1
+        beta2 = hyper[t, 2]
+        # v = beta2*v + (1 - beta2)*g**2
+        tensor_value[t, 6] = 1.0 - beta2  # one_minus_beta2
+        updates = f8(load_f4(address[t, 4])) + 1.0
+        bias_correction = hyper[t, 5]
+        # d = (m/where(bias_correction, 1 - beta1**t, 1)) / (sqrt(v/where(bias_correction, 1 - beta2**t, 1)) + eps)
+        tensor_value[t, 7] = 1.0 / (-np.expm1(updates * np.log(beta1)) if bias_correction != 0.0 else 1.0)  # inverse_one_minus_beta1_to_t
+        tensor_value[t, 8] = 1.0 / (-np.expm1(updates * np.log(beta2)) if bias_correction != 0.0 else 1.0)  # inverse_one_minus_beta2_to_t
+        # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+        tensor_value[t, 10] = (weight_decay if decoupled_weight_decay != 0.0 else 0.0)  # weight_decay_2
+        mu = hyper[t, 4]
+        tensor_value[t, 1] = mu
+        tensor_value[t, 3] = beta1
+        tensor_value[t, 5] = beta2
+        eps = hyper[t, 3]
+        tensor_value[t, 9] = eps
+        lr = hyper[t, 0]
+        tensor_value[t, 11] = lr
+
+
+@stage
+def stage_1_layer(ctx, begin, end):
+    layer_present = i8_stream(ctx[LAYER_PRESENT], ctx[LAYERS])
+    layer_member = i8_stream(ctx[LAYER_MEMBER], ctx[TENSORS])
+    layer_start = i8_stream(ctx[LAYER_START], ctx[LAYERS] + 1)
+    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 1)
+    layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 2)
+    for k in range(begin, end):
+        if layer_present[k] == 0:
+            continue
+        t = layer_member[layer_start[k]]
+        sum_g_g = 0.0
+        for at in range(layer_start[k], layer_start[k + 1]):
+            each = layer_member[at]
+            sum_g_g = sum_g_g + tensor_total[each, 0]
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        layer_value[k, 0] = np.sqrt(sum_g_g)  # root_sum_g_g
+
+
+@stage
+def stage_1_layer_2(ctx, begin, end):
+    layer_present = i8_stream(ctx[LAYER_PRESENT], ctx[LAYERS])
+    layer_member = i8_stream(ctx[LAYER_MEMBER], ctx[TENSORS])
+    layer_start = i8_stream(ctx[LAYER_START], ctx[LAYERS] + 1)
+    edge_start = i8_stream(ctx[EDGE_START], ctx[LAYERS] + 1)
+    edge_to = i8_stream(ctx[EDGE_TO], edge_start[ctx[LAYERS]])
+    edge_own = f8_stream(ctx[EDGE_OWN], edge_start[ctx[LAYERS]])
+    edge_other = f8_stream(ctx[EDGE_OTHER], edge_start[ctx[LAYERS]])
+    layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 2)
+    edge_matched = i8_stream(ctx[EDGE_MATCHED], edge_start[ctx[LAYERS]])
+    for k in range(begin, end):
+        if layer_present[k] == 0:
+            continue
+        t = layer_member[layer_start[k]]
+        pull = 0.0
+        for edge in range(edge_start[k], edge_start[k + 1]):
+            if edge_matched[edge] == 0:
+                pull = pull + (edge_own[edge] - edge_other[edge] * layer_value[edge_to[edge], 0] / maximum(layer_value[k, 0], 1e-16))
+        # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
+        layer_value[k, 1] = pull  # edges_2
+
+
+@stage
+def stage_1_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 2)
+    layer_of = i8_stream(ctx[LAYER_OF], ctx[TENSORS])
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 12)
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        tensor_value[t, 0] = layer_value[layer_of[t], 1]  # edges
+
+
+@stage
+def stage_2_tensor(ctx, begin, end):
+    members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
+    mode = i8_stream(ctx[MODE], ctx[TENSORS])
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    for k in range(begin, end):
+        t = members[k]
+        if mode[t] == ABSENT:
+            continue
+        updates = f8(load_f4(address[t, 4])) + 1.0
+        if mode[t] == ACTIVE:
+            store_f4(address[t, 4], f4(updates))
+
+
+FUNCTIONS = {
+    "sweep_1": sweep_1,
+    "sweep_2": sweep_2,
+    "sweep_2_alone": sweep_2_alone,
+    "stage_0_tensor": stage_0_tensor,
+    "stage_1_layer": stage_1_layer,
+    "stage_1_layer_2": stage_1_layer_2,
+    "stage_1_tensor": stage_1_tensor,
+    "stage_2_tensor": stage_2_tensor,
+}
