@@ -32,8 +32,9 @@ check: venv ## format, lint, strict types and the fast tests
 bench: venv ## the measurements in benchmarks/
 	@$(RUN) benchmarks/run.py
 
-generated: venv ## write generated/ anew from specs/
+generated: venv ## write generated/ and docs/rules/ anew from specs/
 	@$(RUN) tools/regenerate.py
+	@$(RUN) tools/rule_pages.py
 
 clean: ## remove .venv, build outputs and caches
 	@rm -rf .venv build dist optgen_out .pytest_cache .ruff_cache .hypothesis

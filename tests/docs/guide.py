@@ -1,0 +1,93 @@
+"""A guide as a program: its fenced blocks, run in order in a folder of their own.
+
+```yaml file=my_rule.yaml     writes a file (any language)
+```diff                       changes the checkout's copy that the guide works in
+```console                    runs what follows `$ `; the lines after it are what must be printed, `...` stands for
+                              any text
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("optgen", "backends", "generated", "specs", "tests", "tools", "pyproject.toml")
+_BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file it is, its text."""
+
+    language: str
+    file: str | None
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The blocks of a page in order."""
+    for found in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        yield Block(found[1], found[2], found[3])
+
+
+def follow(page: Path, folder: Path) -> int:
+    """Does what a page says; the number of commands that were run. A failure names the command and what it printed."""
+    steps = list(blocks(page))
+    if any(block.language == "diff" for block in steps):
+        for name in COPIED:
+            source = ROOT / name
+            ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=ignored)
+            else:
+                shutil.copy(source, folder / name)
+    ran = 0
+    for block in steps:
+        if block.file is not None:
+            target = folder / block.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text, encoding="utf-8")
+        elif block.language == "diff":
+            for one in re.split(r"^(?=--- )", block.text, flags=re.MULTILINE)[1:]:  # a file each, so that git can count
+                _patch(one, folder)
+        elif block.language == "console":
+            for command, printed in _commands(block.text):
+                _run(command, printed, folder)
+                ran += 1
+    return ran
+
+
+def _patch(text: str, folder: Path) -> None:
+    command = ["git", "apply", "--recount", "--unidiff-zero", "-"]
+    done = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stderr}\n{text}"
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, printed = part.partition("\n")
+        yield command, printed.strip()
+
+
+def _run(command: str, printed: str, folder: Path) -> None:
+    words = shlex.split(command)
+    python = {"python": [sys.executable], "optgen": [sys.executable, "-m", "optgen"]}
+    python["pytest"] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    paths = [folder / "packages", folder / "backends", folder / "generated", folder]
+    here = [str(path) for path in paths if path.exists()]
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*here, *inherited]).strip(os.pathsep)}
+    done = subprocess.run(
+        [*python[words[0]], *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    wanted = ".*".join(re.escape(piece) for piece in re.split(r"\.\.\.", printed))
+    assert re.search(wanted, done.stdout, re.DOTALL), f"$ {command}\n{done.stdout[-3000:]}\n--- wanted\n{printed}"

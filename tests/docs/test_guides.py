@@ -1,0 +1,37 @@
+"""Every guide under docs/ is followed to the letter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.guide import ROOT, blocks, follow
+
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+WORKED = [page for page in GUIDES if any(block.language == "console" for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", WORKED, ids=lambda page: page.stem)
+def test_a_guide(page: Path, tmp_path: Path) -> None:
+    assert follow(page, tmp_path) > 0
+
+
+def test_every_extension_is_shown() -> None:
+    assert {"add-a-rule", "add-an-op", "add-a-pass", "add-a-backend"} <= {page.stem for page in WORKED}
+
+
+def test_pages_of_rules_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "rule_pages.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere() -> None:
+    import re
+
+    pages = [*GUIDES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "rules").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"

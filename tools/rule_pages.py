@@ -1,0 +1,258 @@
+"""Pages under `docs/` made from the specs and the compiler: one per shipped rule, tables of rules and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optgen.explain import Explanation, VariantData
+    from optgen.spec.model import Hyper, Spec, Value
+
+MADE = "<!-- Made from specs/{name}.yaml by tools/rule_pages.py; edit that file. -->"
+NOT_BUILT = " (known to the language; refused by name until it is built)"
+HEADS = {
+    "elementwise": "Of elements, or of anything coarser",
+    "reduction": "Reductions over an extent",
+    "graph": "Over the graph of layers",
+    "vector": "Short vectors",
+    "meta": "Facts about a tensor, known before a step",
+    "start": "Starts of states",
+    "random": "Random numbers",
+    "library": "Library calls between sweeps",
+}
+INDEX_MADE = "<!-- Made from specs/ by tools/rule_pages.py. -->"
+
+
+def pages(specs: Sequence[Spec]) -> dict[str, str]:
+    """Every page by its file name."""
+    from optgen.explain import explain
+
+    explained = [(spec, explain(spec)) for spec in specs]
+    made = {f"rules/{spec.name}.md": _page(spec, found) for spec, found in explained}
+    return {"rules/README.md": _index(explained), "functions.md": _functions(), **made}
+
+
+def _functions() -> str:
+    from optgen.spec.functions import CONSTANTS, FUNCTIONS
+
+    parts = [INDEX_MADE.replace("specs/", "the compiler's own table"), "# Functions of the rule language"]
+    for family in dict.fromkeys(function.family for function in FUNCTIONS.values()):
+        own = [function for function in FUNCTIONS.values() if function.family == family]
+        rows = [
+            (
+                f"`{f.name}`",
+                f.arguments,
+                ", ".join(f"`{k}=`" for k in f.keywords),
+                f.doc + ("" if f.built else NOT_BUILT),
+            )
+            for f in own
+        ]
+        parts += [f"## {HEADS[family]}", _table(("name", "takes", "keywords", "meaning"), rows)]
+    parts.append("Constants: " + ", ".join(f"`{name}`" for name in CONSTANTS) + ".")
+    return _text(parts)
+
+
+def _index(explained: Iterable[tuple[Spec, Explanation]]) -> str:
+    rows = [
+        (
+            f"[{spec.class_name}]({spec.name}.md)",
+            spec.title,
+            str(found["state_bytes_per_param"]),
+            str(found["bytes_per_param"]),
+            str(len(found["sweeps"])),
+            "yes" if found["exact"] else "no",
+        )
+        for spec, found in explained
+    ]
+    head = ("rule", "title", "state", "moved", "sweeps", "bits reproducible")
+    return _text(
+        [
+            INDEX_MADE,
+            "# Rules that ship",
+            "Bytes per parameter of a float32 matrix with default options: what the state takes, and what a step moves "
+            "through memory (each location once per sweep; fused AdamW moves 28). The last column says whether element "
+            "work uses only operations that every backend rounds alike.",
+            _table(head, rows),
+        ]
+    )
+
+
+def _page(spec: Spec, found: Explanation) -> str:
+    from optgen.algebra.latex import to_latex
+
+    parts = [MADE.format(name=spec.name), f"# {spec.class_name}", _sentence(spec.title)]
+    parts += [f"Source: {_sentence(spec.reference)}"] if spec.reference else []
+    parts += [spec.doc.strip()] if spec.doc.strip() else []
+    parts += ["```python", *_usage(spec), "```"]
+    parts += ["## Equations", "```math", to_latex(spec).replace("align*", "aligned"), "```"]
+    parts += ["## Arguments", _table(("name", "default", "domain", "meaning"), list(_hypers(spec)))]
+    if found["state"]:
+        rows = [(f"`{n}`", s["extent"], s["dtype"], s["doc"]) for n, s in found["state"].items()]
+        parts += ["## State", _table(("name", "one per", "dtype", "meaning"), rows)]
+    parts += ["## Cost", *_cost(spec, found), "## Facts", "\n".join(f"- {fact}" for fact in _facts(found))]
+    return _text(parts)
+
+
+def _usage(spec: Spec) -> list[str]:
+    return [
+        f"from optgen.torch import {spec.class_name}",
+        "",
+        f"optimizer = {spec.class_name}(model.named_parameters())",
+    ]
+
+
+def _hypers(spec: Spec) -> Iterator[tuple[str, str, str, str]]:
+    from optgen.frontends.torch_arguments import argument_of
+
+    for hyper in spec.hypers.values():
+        spelled = argument_of(spec, hyper)
+        name = f"`{hyper.name}`" if spelled == hyper.name else f"`{hyper.name}` (torch: `{spelled}`)"
+        yield name, f"`{_value(hyper.default)}`", _domain(hyper), " ".join(hyper.doc.split())
+
+
+def _domain(hyper: Hyper) -> str:
+    if hyper.choices:
+        return ", ".join(f"`{choice}`" for choice in hyper.choices)
+    return f"`{hyper.domain.text}`" if hyper.domain is not None else ""
+
+
+def _cost(spec: Spec, found: Explanation) -> list[str]:
+    """Bytes of every variant of the default choices, then of every other choice taken alone."""
+    rows = [_variant_row(variant) for variant in found["variants"]]
+    parts = [
+        "Bytes per float32 parameter and step, with default options.",
+        _table(("tensors", "bytes", "sweep by sweep"), rows),
+    ]
+    others = list(_others(spec, found["bytes_per_param"]))
+    if others:
+        parts += ["One option changed:", _table(("option", "bytes", "sweeps"), others)]
+    return parts
+
+
+def _variant_row(variant: VariantData) -> tuple[str, str, str]:
+    sweeps = [
+        f"reads {_names(sweep['reads'])}"
+        + (f", {_names(sweep['neighbours'])} at neighbours too" if sweep["neighbours"] else "")
+        + (f"; writes {_names(sweep['writes'])}" if sweep["writes"] else "; writes nothing")
+        for sweep in variant["sweeps"]
+    ]
+    when = "all" if variant["when"] == "always" else f"`{variant['when']}`"
+    return when, str(variant["bytes_per_param"]), "<br>".join(sweeps)
+
+
+def _others(spec: Spec, usual: int) -> Iterator[tuple[str, str, str]]:
+    from optgen.explain import explain
+
+    for name, hyper in spec.hypers.items():
+        for value in _alternatives(spec, hyper):
+            try:
+                found = explain(spec, {name: value})
+            except _refused():
+                continue
+            change = found["bytes_per_param"] - usual
+            moved = f"{found['bytes_per_param']}" + (f" ({change:+d})" if change else "")
+            yield f"`{name} = {_value(value)}`", moved, str(len(found["sweeps"]))
+
+
+def _alternatives(spec: Spec, hyper: Hyper) -> Sequence[Value]:
+    """Values that select other code: the other choices, the other truth value, and 0 where the rule asks for it."""
+    from optgen.frontends.settling import conditions
+    from optgen.spec.syntax import names_in
+
+    if hyper.kind == "choice":
+        return [choice for choice in hyper.choices if choice != hyper.default]
+    settled = any(hyper.name in names_in(condition) for condition in conditions(spec).values())
+    if not settled:
+        return []
+    if hyper.kind == "bool":
+        return [not hyper.default]
+    near: tuple[float, ...] = (0.0, 0.9)
+    return [v for v in near if v != hyper.default and (hyper.domain is None or hyper.domain.contains(v))][:1]
+
+
+def _refused() -> tuple[type[Exception], ...]:
+    from optgen.errors import BackendError, HyperError, SpecError
+
+    return BackendError, HyperError, SpecError
+
+
+def _facts(found: Explanation) -> Iterator[str]:
+    yield f"State: {found['state_bytes_per_param']} bytes per parameter."
+    yield "Reductions that several workers would have to join: " + (
+        f"{found['collectives']} per step." if found["collectives"] else "none."
+    )
+    if found["exact"]:
+        yield "Element work uses only operations that every backend rounds alike: bits can be reproduced."
+    else:
+        yield f"Element work uses {', '.join(found['inexact'])}: last bits may differ between backends."
+    for claim in found["claims"]:
+        yield f"{claim[:1].upper()}{claim[1:]}."
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
+
+
+def _value(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _text(parts: Sequence[str]) -> str:
+    """Blocks with blank lines between them, but none inside fences."""
+    lines: list[str] = []
+    fenced = False
+    for part in parts:
+        if lines and not fenced:
+            lines.append("")
+        lines.append(part)
+        if part.startswith("```"):
+            fenced = not fenced
+    return "\n".join(lines) + "\n"
+
+
+def differing(made: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Names of the pages that are missing, outdated or not made any more."""
+    return sorted(name for name in {*made, *found} if made.get(name) != found.get(name))
+
+
+def main() -> None:
+    """Writes the pages, or compares them."""
+    import argparse
+    import sys
+    from pathlib import Path
+
+    from optgen.spec.loader import load, shipped
+
+    parser = argparse.ArgumentParser(description="Write the pages under docs/ that are made from the specs.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
+    options = parser.parse_args()
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    made = pages([load(name) for name in shipped()])
+    there = [*sorted((docs / "rules").glob("*.md")), docs / "functions.md"]
+    found = {path.relative_to(docs).as_posix(): path.read_text(encoding="utf-8") for path in there if path.is_file()}
+    changed = differing(made, found)
+    if options.check:
+        if changed:
+            print(f"docs/ is not what specs/ makes ({', '.join(changed)}): run `make generated`", file=sys.stderr)
+            sys.exit(1)
+        return
+    for name in found.keys() - made.keys():
+        (docs / name).unlink()
+    for name, text in made.items():
+        (docs / name).parent.mkdir(exist_ok=True)
+        (docs / name).write_text(text, encoding="utf-8")
+    print(f"docs: {len(made)} pages, {len(changed)} changed")
+
+
+if __name__ == "__main__":
+    main()
