@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr, UnknownLoc
 from xdsl.ir import Block, Region, SSAValue
 
+from optgen.errors import Diagnostic, Location, SpecError
 from optgen.ir import rule_dialect as rule
 from optgen.ir.emitter import Emitter
-from optgen.ir.expressions import Expressions, Variable, Word, entry_name, with_article
+from optgen.ir.expressions import LOST, Expressions, Variable, Word, entry_name, with_article
 from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most, join
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
 from optgen.spec.model import Spec, State
+from optgen.spec.source import in_order
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text
 
 ELEMENT = ValueType.of(Extent.ELEM)
@@ -26,7 +28,7 @@ MAXIMIZE = "maximize"
 
 
 def build(spec: Spec) -> ModuleOp:
-    """The memory form of a rule, in a module of its own; a SpecError points at what does not type."""
+    """The memory form of a rule, in a module of its own; a SpecError holds everything that does not type."""
     module = ModuleOp([_Builder(spec).program()])
     module.verify()
     return module
@@ -46,6 +48,7 @@ class _Builder:
         self.slots: dict[str, ValueType] = {"param": ELEMENT, "g": ELEMENT}
         self.within = Extent.MODEL  # the extent of the conditions around a statement, taken together
         self.skipped = Extent.MODEL  # and of those under which a `skip` was written before it
+        self.found: list[Diagnostic] = []
 
     @property
     def emit(self) -> Emitter:
@@ -56,51 +59,66 @@ class _Builder:
         """A new block, which operations go to until the end of the `with`."""
         outer, block = self.text.emitter, Block()
         self.text.emitter = Emitter(block)
-        yield block
-        self.text.emitter = outer
+        try:
+            yield block
+        finally:
+            self.text.emitter = outer
+
+    def _types(self, work: Callable[[], None], *targets: str) -> None:
+        """Do a part of the work. What is wrong there is noted, and its targets are lost, but the rest is still read."""
+        try:
+            work()
+        except SpecError as error:
+            self.found += error.diagnostics
+            self.text.variables.update(dict.fromkeys(targets, LOST))
 
     def program(self) -> rule.ProgramOp:
-        """Declarations, then every stage."""
+        """Declarations, then every stage. A SpecError of everything that is wrong, in the order of the text."""
         spec = self.spec
         self._refuse_unbuilt()
         with self._block() as body:
             self._declare_names()
             for state in spec.states.values():
-                self._declare(state)
+                self._types(lambda state=state: self._declare(state), state.name)
             self.text.variables["param"] = self.text.variables["g"] = Variable((ELEMENT,))
             self._maximize()
             for name, statements in spec.stages.items():
                 if name == "direction":
-                    self._assign("d", self.text.word(Name("g")))
+                    self._types(lambda: self._assign("d", self.text.word(Name("g"))), "d")
                 self._body(statements)
+        if self.found:
+            raise SpecError(in_order(self.found))
         return rule.ProgramOp(
             properties={"sym_name": StringAttr(spec.name), "matrix": StringAttr(str(spec.matrix))},
             regions=[Region(body)],
         )
 
     def _refuse_unbuilt(self) -> None:
-        spec, fail = self.spec, self.text.fail
+        spec = self.spec
         if spec.kind == "transform":
             first = next(body[0].loc for body in spec.stages.values() if body)
-            fail(first, "a transform has no kernels of its own", "it is for joining a rule, which is not built yet")
+            self._refuse(first, "a transform has no kernels of its own", "it is for joining a rule, not built yet")
         if spec.when is not None:
-            fail(spec.when.loc, "when/else is not built yet", "give such tensors an optimizer of their own")
+            self._refuse(spec.when.loc, "when/else is not built yet", "give such tensors an optimizer of their own")
         if spec.stages.get("probe"):
-            fail(
-                spec.stages["probe"][0].loc,
-                "the probe stage is not built yet",
-                "take the gradient where the weights are",
-            )
+            where = spec.stages["probe"][0].loc
+            self._refuse(where, "the probe stage is not built yet", "take the gradient where the weights are")
         if not isinstance(spec.matrix, str):
-            fail(spec.matrix[1].loc, "matrix: blocks(n) is not built yet", "say trailing, units, wide or square")
+            hint = "say trailing, units, wide or square"
+            self._refuse(spec.matrix[1].loc, "matrix: blocks(n) is not built yet", hint)
         for given in spec.inputs.values():
             if given.extent != "model":
-                fail(given.loc, f'an input over "{given.extent}" is not built yet', "declare it over the model")
+                hint = "declare it over the model"
+                self._refuse(given.loc, f'an input over "{given.extent}" is not built yet', hint)
+
+    def _refuse(self, where: Location, message: str, hint: str) -> None:
+        self._types(lambda: self.text.fail(where, message, hint))
 
     def _declare_names(self) -> None:
         for name, hyper in self.spec.hypers.items():
             if hyper.kind in ("list", "base"):
-                self.text.fail(hyper.loc, f"a {hyper.kind} hyper is not built yet", "declare numbers one by one")
+                self._refuse(hyper.loc, f"a {hyper.kind} hyper is not built yet", "declare numbers one by one")
+                continue
             kind = Kind.BOOL if hyper.kind == "choice" else Kind(hyper.kind)
             self.emit.location = location_attr(hyper.loc)
             extent = ExtentAttr(Extent(hyper.over))
@@ -123,10 +141,12 @@ class _Builder:
     def _declare_slot(self, state: State, name: str, start: Expr) -> ValueType:
         """Declare one slot; its start is in the memory form, with `param` in scope."""
         scope, self.text.variables = self.text.variables, {"param": Variable((ELEMENT,))}
-        with self._block() as block:
-            value, extent = self._start(start)
-            self.emit.add(rule.YieldOp(operands=[[value]]))
-        self.text.variables = scope
+        try:
+            with self._block() as block:
+                value, extent = self._start(start)
+                self.emit.add(rule.YieldOp(operands=[[value]]))
+        finally:
+            self.text.variables = scope
         kind = type_of(value).kind
         if not at_most(type_of(value).extent, extent):
             self.text.fail(
@@ -174,16 +194,19 @@ class _Builder:
         for statement in statements:
             self.text.statement = " ".join(statement.text.split())
             match statement:
-                case Assign(targets=(target,)):
-                    self._assign(target, self.text.word(statement.value), statement)
-                case Assign():
-                    self.text.fail(statement.loc, "several targets are not built yet", "assign one at a time")
+                case Assign(targets=targets):
+                    self._types(lambda statement=statement: self._statement(statement), *targets)
                 case If():
                     self._branch(statement)
                 case _:
                     self.emit.location = location_attr(statement.loc, "skip")
                     self.emit.add(rule.SkipOp())
                     self.skipped = join(self.skipped, self.within)
+
+    def _statement(self, statement: Assign) -> None:
+        if len(statement.targets) != 1:
+            self.text.fail(statement.loc, "several targets are not built yet", "assign one at a time")
+        self._assign(statement.targets[0], self.text.word(statement.value), statement)
 
     def _assign(self, target: str, word: Word, statement: Assign | None = None) -> None:
         if isinstance(word, tuple):
@@ -227,16 +250,12 @@ class _Builder:
                     )
 
     def _branch(self, statement: If) -> None:
-        condition = self.text.scalar(statement.condition)
-        extent = type_of(condition).extent
-        if extent not in SCALAR_EXTENTS:
-            self.text.fail(
-                statement.condition.loc,
-                f"this condition differs within a tensor (it is {with_article(extent)} value)",
-                "choose element by element: where(condition, a, b)",
-            )
-        if _on_choices_alone(condition):
-            extent = Extent.MODEL  # settled before anything has an extent: the arms' values keep theirs
+        conditions: list[SSAValue] = []  # none where the condition itself is wrong; its arms are read all the same
+        self._types(lambda: conditions.append(self._condition(statement.condition)))
+        extent = Extent.MODEL
+        for condition in conditions:
+            # one on choices alone is settled before anything has an extent: the arms' values keep theirs
+            extent = Extent.MODEL if _on_choices_alone(condition) else type_of(condition).extent
         before = dict(self.text.variables)
         location = location_attr(statement.loc, " ".join(statement.text.split()))
         then, after_then = self._arm(statement.then, extent)
@@ -246,7 +265,19 @@ class _Builder:
             name: _merge(after_then[name], after_else[name], extent) for name in after_then if name in after_else
         }
         self.emit.location = location
-        self.emit.add(rule.IfOp(operands=[condition], regions=[Region(then), Region(orelse)]))
+        if conditions:
+            self.emit.add(rule.IfOp(operands=conditions, regions=[Region(then), Region(orelse)]))
+
+    def _condition(self, expr: Expr) -> SSAValue:
+        condition = self.text.scalar(expr)
+        extent = type_of(condition).extent
+        if extent not in SCALAR_EXTENTS:
+            self.text.fail(
+                expr.loc,
+                f"this condition differs within a tensor (it is {with_article(extent)} value)",
+                "choose element by element: where(condition, a, b)",
+            )
+        return condition
 
     def _arm(self, statements: Sequence[Stmt], condition: Extent) -> tuple[Block, dict[str, Variable]]:
         outer, self.within = self.within, join(self.within, condition)
@@ -268,6 +299,8 @@ def _merge(a: Variable, b: Variable, condition: Extent) -> Variable:
     """Type of a variable after a branch: as fine as either arm and, unless neither assigned it, as the condition."""
     if a is b:
         return a
+    if LOST in (a, b):
+        return LOST
     if a.entries != b.entries:
         return Variable((), clash=True)
     types = tuple(

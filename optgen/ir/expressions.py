@@ -35,6 +35,9 @@ class Variable:
     clash: bool = False
 
 
+#: A variable whose value was refused: reading it is refused too, without another word.
+LOST = Variable((), entries=0)
+
 _BINARY = {
     "+": Function.ADD,
     "-": Function.SUB,
@@ -160,6 +163,8 @@ class Expressions:
     def _name(self, expr: Expr, name: str) -> Word:
         emit = self._at(expr)
         if (variable := self.variables.get(name)) is not None:
+            if variable == LOST:
+                raise SpecError(())
             if variable.clash:
                 self.fail(
                     expr.loc,

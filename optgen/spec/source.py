@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from optgen.errors import Diagnostic, Location, SpecError, UsageError
@@ -86,10 +87,13 @@ class Report:
 
     def check(self) -> None:
         """Raise what was collected, in the order of the text, if anything was."""
-        if not self._found:
-            return
-        ordered = sorted(self._found.values(), key=lambda found: (found.location.line, found.location.col))
-        raise SpecError(ordered[:MAX_DIAGNOSTICS])
+        if self._found:
+            raise SpecError(in_order(self._found.values()))
+
+
+def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Complaints in the order of the text, no more than a reader wants."""
+    return sorted(found, key=lambda each: (each.location.line, each.location.col))[:MAX_DIAGNOSTICS]
 
 
 def describe_forbidden(char: str) -> tuple[str, str]:
