@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from optgen import compiler
 from optgen.backend.registry import REFERENCE
+from optgen.backend.registry import backend as find_backend
 from optgen.errors import HyperError, UsageError, suggest
 from optgen.frontends.evaluate import check_requirements, has_graph, rule_info
 from optgen.frontends.torch_class import torch_class
@@ -20,9 +22,11 @@ from optgen.paths import specs_dir
 from optgen.runtime import modules
 from optgen.runtime.rule_info import MAXIMIZE
 from optgen.spec.model import Spec, Value
+from optgen.standalone import PRIVATE, readme, standalone
 
 #: Front ends that are built, and the writer of each class: (rule, origin) to text.
 FRAMEWORKS: Mapping[str, Callable[[Spec, str], str]] = {"torch": torch_class}
+SHIPPED = "shipped"
 COUPLINGS = (DEFAULT_COUPLING, "match", "equal")
 
 _MARK = re.compile(r"[Gg]enerated (by optgen )?from ")
@@ -34,6 +38,7 @@ class Request:
     """What to build of a rule. `given` are values of hypers, for the choices they settle.
 
     `origin` is where classes find the rule's text when other choices are wanted: `"shipped"`, a path, or nowhere.
+    A `standalone` folder holds a copy of the runtime and needs no optgen; it has no origin.
     """
 
     spec: Spec
@@ -42,6 +47,7 @@ class Request:
     frameworks: Sequence[str] = ("torch",)
     given: Mapping[str, Value] = field(default_factory=dict[str, Value])
     origin: str = ""
+    standalone: bool = False
 
 
 def files(request: Request) -> dict[str, str]:
@@ -52,7 +58,31 @@ def files(request: Request) -> dict[str, str]:
         made[f"{framework}.py"] = FRAMEWORKS[framework](spec, request.origin)
     made["__init__.py"] = _package(spec, request.frameworks)
     made["py.typed"] = ""
-    return made
+    if origin_of(spec) != SHIPPED:  # what the folder's classes name when they are asked for other choices
+        made[f"{spec.name}.yaml"] = spec.text
+    return _standalone(request, made) if request.standalone else made
+
+
+def _standalone(request: Request, made: Mapping[str, str]) -> dict[str, str]:
+    """A build folder with all that it needs, the rule's text and instructions among it."""
+    spec = request.spec
+    if REFERENCE in request.backends:
+        raise UsageError(f'"{REFERENCE}" is the compiler itself, which a standalone folder cannot hold')
+    needs = ["numpy", *request.frameworks, *(p for name in request.backends for p in find_backend(name).requires)]
+    page = readme(spec, request.frameworks, needs, build_command(request))
+    return {**standalone(made), f"{spec.name}.yaml": spec.text, "README.md": page}
+
+
+def build_command(request: Request) -> str:
+    """The command that makes a standalone folder, to be run where its rule is found."""
+    spec = request.spec
+    words = ["optgen", "build", spec.name if origin_of(spec) == SHIPPED else f"{spec.name}/{spec.name}.yaml"]
+    words += ["--backend", request.backends[0] if len(request.backends) == 1 else "all"]
+    words += ["--framework", request.frameworks[0] if len(request.frameworks) == 1 else "all"]
+    words += [word for dtype in request.dtypes for word in ("--dtype", dtype)]
+    for name, value in request.given.items():
+        words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    return shlex.join([*words, "--standalone", "--out", "."])
 
 
 def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
@@ -68,7 +98,7 @@ def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
 def origin_of(spec: Spec) -> str:
     """Where a class finds the rule's text again, which the reference backend interprets."""
     path = Path(spec.path)
-    return "shipped" if path.parent == specs_dir() else str(path.absolute())
+    return SHIPPED if path.parent == specs_dir() else str(path.absolute())
 
 
 def accept(spec: Spec, given: Mapping[str, Value]) -> dict[str, Value]:
@@ -113,6 +143,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for name in texts:
             _refuse_foreign(folder / name)
+        _refuse_mixture(folder, texts)
         written = [_replace(folder / name, text) for name, text in texts.items()]
         _remove_stale(folder, texts)
     return written
@@ -121,7 +152,6 @@ def write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 def write_text(path: Path, text: str) -> Path:
     """Writes one file, at once. UsageError where that cannot be done."""
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         return _replace(path, text)
 
 
@@ -136,16 +166,28 @@ def _writing(place: Path) -> Generator[None]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix not in (".py", ".md") or not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         if (start := file.read(2000)).strip() and not _MARK.search(start):
             raise UsageError(f"{path} is there already and was not written by optgen; name another folder: --out DIR")
 
 
+def _refuse_mixture(folder: Path, texts: Mapping[str, str]) -> None:
+    """Kernels import either optgen or the copy beside them: a folder holds one kind."""
+    wanted = any(name.startswith(f"{PRIVATE}/") for name in texts)
+    others = [path for path in sorted(folder.glob("*.py")) if path.name not in texts]
+    ours = [(path, text) for path in others if _MARK.search((text := path.read_text(encoding="utf-8"))[:2000])]
+    for path, text in ours:
+        if (f"from .{PRIVATE}." in text) is not wanted:
+            kind = "needs optgen" if wanted else "is standalone"
+            raise UsageError(f"{path} is there already and {kind}; remove the folder, or name another: --out DIR")
+
+
 def _replace(path: Path, text: str) -> Path:
     """Writes a file so that other processes see all of it or nothing; leaves one that holds the text alone."""
     data = text.encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.read_bytes() == data:
         return path
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".optgen-", suffix=".tmp")
@@ -168,4 +210,7 @@ def _remove_stale(folder: Path, texts: Mapping[str, str]) -> None:
             start = file.read(2000)
         found = _SPEC_LINE.findall(start)
         if current and _MARK.search(start) and found and found[0] not in current:
+            path.unlink()
+    for path in (folder / PRIVATE).rglob("*.py"):
+        if path.relative_to(folder).as_posix() not in texts:
             path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from optgen.errors import UsageError
@@ -23,6 +24,20 @@ def specs_dir() -> Path:
     looked = " and ".join(str(folder) for folder in candidates)
     remedy = "Install optgen again: pip install --force-reinstall optgen"
     raise UsageError(f"the shipped rules are missing (looked in {looked}). {remedy}")
+
+
+def license_text() -> str:
+    """The licence that optgen is under: from the installed package, else from the checkout. UsageError without it."""
+    try:
+        text = metadata.distribution("optgen").read_text("licenses/LICENSE")
+    except metadata.PackageNotFoundError:
+        text = None
+    file = Path(__file__).resolve().parent.parent / "LICENSE"
+    if text is None and file.is_file():
+        text = file.read_text(encoding="utf-8")
+    if text is None:
+        raise UsageError("the text of optgen's licence is missing. Install optgen again")
+    return text
 
 
 def cache_dir() -> Path:

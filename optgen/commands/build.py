@@ -31,6 +31,9 @@ OUT = Path("optgen_out")
 @set_option
 @click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Of the parameters; both by default.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder to write to: DIR/RULE/.")
+@click.option(
+    "--standalone", is_flag=True, help="Copy the runtime beside the kernels: the folder then needs no optgen."
+)
 @click.option("--emit", type=click.Choice(EMITTED), help="Print this instead of writing a folder.")
 @click.option("--print-after", metavar="PASS", help="Print the program as this pass leaves it, instead of writing.")
 def command(
@@ -40,6 +43,7 @@ def command(
     assignments: tuple[tuple[str, str], ...],
     dtypes: tuple[str, ...],
     out: Path | None,
+    standalone: bool,
     emit: str | None,
     print_after: str | None,
 ) -> None:
@@ -53,7 +57,9 @@ def command(
     from optgen.spec.loader import load
 
     stage = stage_of(emit, print_after)
-    backends = _backends(check_backend(backend, "all"))
+    if stage and standalone:
+        raise click.UsageError("--standalone writes a folder, and --emit and --print-after print instead; give one")
+    backends = _backends(check_backend(backend, "all"), standalone)
     frameworks = _frameworks(framework)
     requests: dict[str, Request] = {}
     for rule in dict.fromkeys(rules):
@@ -63,7 +69,7 @@ def command(
         choices = {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
         given = accept(spec, read_assignments(assignments, choices))
         origin = origin_of(spec) if REFERENCE in backends else ""
-        requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given, origin)
+        requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given, origin, standalone)
     if stage:
         emit_stage(requests.values(), dtypes or DTYPES[:1], stage, out)
         return
@@ -71,13 +77,14 @@ def command(
         _build(request, (out or OUT) / request.spec.name)
 
 
-def _backends(backend: str) -> list[str]:
-    """The backends asked for; a BackendError says what is not installed."""
+def _backends(backend: str, standalone: bool) -> list[str]:
+    """The backends asked for; a BackendError says what is not installed. A standalone folder has no reference, which
+    is the compiler itself."""
     from optgen.backend.registry import REFERENCE, installed
     from optgen.backend.registry import backend as find
 
     if backend == "all":
-        return [*installed(), REFERENCE]
+        return [*installed(), *([] if standalone else [REFERENCE])]
     if backend != REFERENCE:
         find(backend)
     return [backend]
@@ -98,7 +105,8 @@ def _build(request: Request, folder: Path) -> None:
 
     begun = time.perf_counter()
     written = write(folder, files(request))
-    names = ", ".join(path.name for path in written if path.name not in ("__init__.py", "py.typed"))
+    here = [path.name for path in written if path.parent == folder]
+    names = ", ".join(name for name in here if name not in ("__init__.py", "py.typed"))
     say(f"{request.spec.name}: {folder} ({names}), {time.perf_counter() - begun:.2f} s")
     if note := unsettled(request):
         say(f"  {note}")

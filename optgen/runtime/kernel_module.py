@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NotRequired, Protocol, TypedDict, cast
 
 from optgen.errors import BackendError
-from optgen.runtime import abi
+from optgen.runtime import abi, home
 
 
 class Slot(TypedDict):
@@ -102,7 +102,7 @@ class _File(Protocol):
 def load_module(path: str) -> Module:
     """Imports a generated file under a name of its own. BackendError if it is missing or not made for this runtime."""
     # numba's cache names the module that it compiled: one file, one name, however the path is spelled
-    name = f"optgen_kernels_{hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]}"
+    name = home.kernel_name(hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16])
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BackendError(f"{path} is not a Python file: name a kernel module that `optgen build` wrote")

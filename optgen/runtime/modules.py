@@ -12,6 +12,8 @@ import importlib
 import importlib.util
 import json
 import os
+import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from typing import Protocol, cast
 
 from optgen.errors import BackendError, suggest
 from optgen.paths import cache_dir
-from optgen.runtime import abi, warm_up
+from optgen.runtime import abi, home, warm_up
 from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settled
 
@@ -79,7 +81,7 @@ def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hyp
         if built.is_file() and (module := _loaded(str(built))).manifest["digest"] == rule.digest:
             return _checked(module, rule, settled)
     if not rule.origin:
-        raise BackendError(_not_built(rule, settled, dtype, backend))
+        raise BackendError(_not_built(rule, settled, dtype, backend, hypers))
     for folder in _cache_folders():
         cached = folder / _key(rule, settled, dtype, backend) / f"{backend}_{dtype}.py"
         if cached.is_file():
@@ -134,7 +136,9 @@ def _compiled(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers
     try:
         compiler = cast(Compiler, importlib.import_module("optgen.compiler"))
     except ImportError as error:
-        raise BackendError(f"{_not_built(rule, settled, dtype, backend)} (the compiler is missing: {error})") from error
+        raise BackendError(
+            f"{_not_built(rule, settled, dtype, backend, hypers)} (the compiler is missing: {error})"
+        ) from error
     spec = compiler.load(rule.name if rule.origin == "shipped" else rule.origin)
     digest = getattr(spec, "digest", rule.digest)
     if digest != rule.digest:
@@ -208,16 +212,37 @@ def _files_digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def _not_built(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
+def _not_built(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> str:
     default = rule.settled(rule.defaults())
     differing = {key: value for key, value in settled.items() if default.get(key) != value}
-    choices = [hyper.name for hyper in rule.hypers if hyper.kind in ("choice", "bool")]
-    flags = "".join(f" --set {key}={str(value).lower()}" for key, value in differing.items() if key in choices)
     shown = ", ".join(f"{key}: {value}" for key, value in differing.items()) or "the default choices"
+    command = ["optgen", "build", _argument(rule), "--backend", backend, "--framework", "torch"]
+    for name, value in _given(rule, differing, hypers).items():
+        command += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    if home.STANDALONE:
+        command += ["--standalone", "--out", str(Path(rule.folder).parent)]
     return (
         f"{rule.folder or 'this class'} holds no {backend} kernels of {rule.name} in {dtype} for {shown}; build them "
-        f"with `optgen build {rule.name} --backend {backend} --framework torch{flags}`"
+        f"with `{shlex.join(command)}`"
     )
+
+
+def _argument(rule: RuleInfo) -> str:
+    """How a command names the rule: by the text that a build folder holds if the rule is not a shipped one."""
+    text = Path(rule.folder) / f"{rule.name}.yaml"
+    return str(text) if rule.folder and text.is_file() else rule.name
+
+
+def _given(rule: RuleInfo, differing: Settled, hypers: Hypers) -> dict[str, object]:
+    """Values that settle the choices: the choices themselves, and the hypers in the text of a condition."""
+    found: dict[str, object] = {}
+    for key, value in differing.items():
+        if key.isidentifier():
+            found[key] = value
+        else:
+            names = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", key))
+            found |= {hyper.name: hypers[hyper.name] for hyper in rule.hypers if hyper.name in names}
+    return found
 
 
 def clear_cache() -> int:

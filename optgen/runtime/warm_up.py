@@ -3,11 +3,24 @@ a time per process. Only before a machine's first step; where it does not work o
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+
+from optgen.runtime import home
+
+#: Imports a module under its full name without running the packages above it, which may be an application's.
+_IMPORT = """\
+import importlib, json, sys, types
+name, above = json.loads(sys.argv[1])
+for package, path in above:
+    sys.modules[package] = types.ModuleType(package)
+    sys.modules[package].__path__ = path
+importlib.import_module(name)
+"""
 
 #: Seconds to wait for the other process; compiling takes two.
 PATIENCE = 30.0
@@ -22,7 +35,7 @@ def begin() -> subprocess.Popen[bytes] | None:
     nothing = subprocess.DEVNULL
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", "import optgen.runtime.driver"],
+            [sys.executable, "-c", _IMPORT, json.dumps([f"{home.PACKAGE}.driver", _above()])],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=nothing,
             stdout=nothing,
@@ -30,6 +43,13 @@ def begin() -> subprocess.Popen[bytes] | None:
         )
     except OSError:
         return None
+
+
+def _above() -> list[tuple[str, list[str]]]:
+    """Name and folders of every package that this one lies in."""
+    parts = home.PACKAGE.split(".")
+    names = [".".join(parts[:length]) for length in range(1, len(parts))]
+    return [(name, list(sys.modules[name].__path__)) for name in names]
 
 
 def finish() -> None:
