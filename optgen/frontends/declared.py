@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+from optgen.runtime.rule_info import REACHES, Reach
+from optgen.spec.functions import FUNCTIONS
 from optgen.spec.model import Spec, State
-from optgen.spec.syntax import Assign, Call, If, Name, Text, names_in, statements, walk
+from optgen.spec.syntax import Assign, Call, Compare, Expr, If, Name, Number, Text, names_in, statements, walk
+
+_FIRST: Final = (Name("t"), Number(1))
+_SIZES: Final = frozenset({"numel", "rows", "cols"})
+
+
+def _expressions(spec: Spec) -> Iterable[Expr]:
+    """The right sides and conditions of all stages."""
+    for stage in spec.stages.values():
+        for statement in statements(stage):
+            if isinstance(statement, Assign):
+                yield statement.value
+            elif isinstance(statement, If):
+                yield statement.condition
 
 
 def _calls(spec: Spec) -> Iterable[Call]:
-    for stage in spec.stages.values():
-        for statement in statements(stage):
-            root = statement.value if isinstance(statement, Assign) else None
-            root = statement.condition if isinstance(statement, If) else root
-            if root is not None:
-                yield from (node for node in walk(root) if isinstance(node, Call))
+    for root in _expressions(spec):
+        yield from (node for node in walk(root) if isinstance(node, Call))
 
 
 def works_on(spec: Spec, what: str) -> bool:
@@ -53,3 +65,30 @@ def extent_of(spec: Spec, state: State) -> str:
     read = {name for entry in starts for name in names_in(entry)}
     fine = any(name == "param" or (name in spec.hypers and spec.hypers[name].over == "tensor") for name in read)
     return "tensor" if fine else "model"
+
+
+def counts_updates(spec: Spec) -> bool:
+    """Whether a rule reads how many updates a parameter had, beyond telling the first from all others."""
+    nodes = [node for root in _expressions(spec) for node in walk(root)]
+    first = [n for n in nodes if isinstance(n, Compare) and n.op in ("==", "!=") and _tells_first(n)]
+    return sum(isinstance(node, Name) and node.id == "t" for node in nodes) > len(first)
+
+
+def _tells_first(node: Compare) -> bool:
+    return (node.left, node.right) in (_FIRST, _FIRST[::-1])
+
+
+def reach_of(spec: Spec) -> Reach:
+    """What the step of one element depends on: with reach `elem`, parts of a tensor may be stepped apart."""
+    found: set[Reach] = {"elem"}
+    for call in _calls(spec):
+        family, over = FUNCTIONS[call.function].family, call.keyword("over")
+        if family == "graph":
+            found.add("model")
+        elif family == "reduction" and isinstance(over, Text):
+            found.add(over.value if over.value in REACHES else "tensor")
+        elif family in ("library", "random") or call.function in _SIZES:
+            found.add("tensor")
+    if any(extent_of(spec, state) in ("row", "col", "matrix") for state in spec.states.values()):
+        found.add("tensor")
+    return max(found, key=REACHES.index)

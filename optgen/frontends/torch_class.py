@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from optgen.errors import UsageError
-from optgen.frontends.declared import extent_of, works_on
+from optgen.frontends.declared import counts_updates, extent_of, reach_of, works_on
 from optgen.frontends.layout import fit, fitted
 from optgen.frontends.needs import Needs, needs
 from optgen.frontends.python_text import WIDTH, Expressions, comment, docstring_text, literal, number, value
@@ -166,6 +166,8 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
         lines.append("    },")
     lines.append(f"    matrix={literal(spec.matrix if isinstance(spec.matrix, str) else 'blocks')},")
     lines += [f"    {flag}=True," for flag in ("layers", "graph", "depth") if works_on(spec, flag)]
+    lines.append(f"    reach={literal(reach_of(spec))},")
+    lines += [] if counts_updates(spec) else ["    counts=False,"]
     lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},", ")"]
     return fitted(lines)
 

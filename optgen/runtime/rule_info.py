@@ -17,6 +17,10 @@ HyperValue: TypeAlias = Number | str | tuple[float | int, ...]
 Hypers: TypeAlias = Mapping[str, Any]
 Settled: TypeAlias = dict[str, bool | str]
 
+#: What the step of one element depends on, from itself alone to every tensor of the model.
+Reach: TypeAlias = Literal["elem", "tensor", "layer", "model"]
+REACHES: tuple[Reach, ...] = ("elem", "tensor", "layer", "model")
+
 #: Key of `Settled` that every rule has: whether the gradient's sign is flipped before anything reads it.
 MAXIMIZE = "maximize"
 #: Key of `Settled` that rules with a graph have: whether edges between layers of different shapes count.
@@ -152,7 +156,8 @@ class RuleInfo:
     `settle` gives the choices and the truth of every condition on hyper-parameters alone: kernels are built for these.
     `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
-    where only `folder` may serve.
+    where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
+    of a parameter's updates matters beyond the first.
     """
 
     name: str
@@ -172,6 +177,8 @@ class RuleInfo:
     layers: bool = False
     graph: bool = False
     depth: bool = False
+    reach: Reach = "model"
+    counts: bool = True
     folder: str = ""
     origin: str = ""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, ClassVar, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from optgen.errors import GradientError, HyperError, StateError, UsageError
-from optgen.runtime import torch_checks, torch_groups, torch_report
+from optgen.runtime import torch_checks, torch_conversion, torch_groups, torch_report
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
@@ -78,6 +79,25 @@ class Optimizer(torch.optim.Optimizer):
             raise UsageError(f'{cls.RULE.class_name} has no preset "{name}"; there are: {", ".join(presets) or "none"}')
         chosen: dict[str, Any] = {**deepcopy(dict(presets[name])), **arguments}
         return cls(params, **chosen)
+
+    @classmethod
+    def from_torch(cls, optimizer: torch.optim.Optimizer, **arguments: Any) -> Self:
+        """Goes on where torch's optimizer of this rule is: its parameters and groups, and copies of its state.
+
+        `arguments` are those that torch's has not, such as `backend`. StateError if it is of another rule, or uses an
+        option that this rule does not have.
+        """
+        made = cls(torch_conversion.groups_of(optimizer, cls.RULE, arguments), **arguments)
+        made.load_state_dict(optimizer.state_dict())
+        return made
+
+    def to_torch(self) -> torch.optim.Optimizer:
+        """Torch's own optimizer of this rule, going on where this one is, with copies of the state.
+
+        StateError if torch has none, or lacks an option that is in use.
+        """
+        binding = self._current()
+        return torch_conversion.to_torch(self.RULE, self.param_groups, self.state, binding.plan)
 
     # --- stepping
 
@@ -228,7 +248,8 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a saved state, each slot in its own dtype, sharing no memory with it.
 
-        StateError, with nothing changed, if it is of another rule or model, incomplete, or of other shapes.
+        It may be one that torch's optimizer of this rule has saved. StateError, with nothing changed, if it is of
+        another rule or model, incomplete, or of other shapes.
         """
         if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StateError(f"a state dict is a dict, not a {type(state_dict).__name__}")
@@ -236,9 +257,15 @@ class Optimizer(torch.optim.Optimizer):
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             replaced = hook(self, state_dict)
             state_dict = state_dict if replaced is None else replaced
+        torchs = torch_conversion.is_torchs(state_dict, self.RULE)
+        if torchs:
+            dtypes = [param.dtype for param in torch_groups.flat(self.param_groups)]
+            state_dict = torch_conversion.ours(state_dict, self.RULE, dtypes)
         saved = read_saved(state_dict, self.RULE, self.param_groups, self._options)
         self._check_graph(saved)
         made = plan(self.RULE, saved.groups, self._options)
+        if torchs:
+            saved = replace(saved, states=torch_conversion.completed(saved.states, made))
         saved.check(made)
         slots = schemas(made)
         state: defaultdict[Tensor, Any] = defaultdict(dict)

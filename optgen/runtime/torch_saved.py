@@ -40,14 +40,16 @@ def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, glo
     states = cast(dict[object, dict[str, Any]], saved["state"])
     saved["state"] = {key: dict(slots) for key, slots in states.items()}
     for group in saved["param_groups"]:
-        about: dict[str, Any] = {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest}
-        if rule.graph:
-            about |= _graph(options)
-        group[OPTGEN] = about
+        group[OPTGEN] = identity(rule) | (_graph(options) if rule.graph else {})
         group[GLOBAL_STEP] = global_step
         for key in (PLAYERS, DEPTHS, NAMES):
             if key in group:
                 group[key] = list(group[key])
+
+
+def identity(rule: RuleInfo) -> dict[str, Any]:
+    """What a group says of the rule it is of and of this form."""
+    return {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest}
 
 
 def _graph(options: Options) -> dict[str, Any]:

@@ -55,6 +55,7 @@ RULE = RuleInfo(
     needs=_needs,
     structural=(),
     matrix="trailing",
+    reach="tensor",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -36,6 +36,8 @@ RULE = RuleInfo(
     states=(StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
+    counts=False,
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

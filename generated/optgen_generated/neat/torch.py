@@ -65,6 +65,7 @@ RULE = RuleInfo(
     matrix="trailing",
     layers=True,
     graph=True,
+    reach="model",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

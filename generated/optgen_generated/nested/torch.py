@@ -167,6 +167,7 @@ RULE = RuleInfo(
     ),
     matrix="units",
     depth=True,
+    reach="tensor",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

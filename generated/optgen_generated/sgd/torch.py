@@ -45,6 +45,8 @@ RULE = RuleInfo(
         ),
     ),
     matrix="trailing",
+    reach="elem",
+    counts=False,
     folder=str(Path(__file__).parent),
     origin="shipped",
 )
