@@ -39,6 +39,7 @@ RULE = RuleInfo(
     states=(StateInfo("v", "elem", (lambda hyper, meta: hyper["initial_accumulator_value"],), torch_name="sum"),),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -45,6 +45,7 @@ RULE = RuleInfo(
     ),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -43,6 +43,7 @@ RULE = RuleInfo(
     ),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -41,6 +41,7 @@ RULE = RuleInfo(
     ),
     settle=_settle,
     matrix="trailing",
+    reach="tensor",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

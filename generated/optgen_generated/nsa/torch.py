@@ -52,6 +52,7 @@ RULE = RuleInfo(
     matrix="trailing",
     layers=True,
     graph=True,
+    reach="model",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -56,6 +56,7 @@ RULE = RuleInfo(
     needs=_needs,
     structural=("beta2",),
     matrix="trailing",
+    reach="elem",
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

@@ -45,6 +45,8 @@ RULE = RuleInfo(
     ),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
+    counts=False,
     folder=str(Path(__file__).parent),
     origin="shipped",
 )

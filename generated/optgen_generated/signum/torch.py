@@ -37,6 +37,8 @@ RULE = RuleInfo(
     states=(StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer"),),
     settle=_settle,
     matrix="trailing",
+    reach="elem",
+    counts=False,
     folder=str(Path(__file__).parent),
     origin="shipped",
 )
