@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,59 +9,64 @@ import pytest
 
 from optgen.spec.loader import load
 from optgen.verify import Reference
-from tests.oracle.streams import Array, gradients, start, worst
+from tests.oracle import loops
+from tests.oracle.streams import gradients, start, worst
 
 TOLERANCE = 1e-12
 STEPS = 100
 LION = {"lr": 3e-3, "beta1": 0.85, "beta2": 0.97, "weight_decay": 0.1}
-LAMB = {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, "eps": 1e-4, "weight_decay": 0.05}
+LAMB = {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, "eps": 1e-4, "weight_decay": 0.05, "max_norm": 10.0}
+ADAM = {"lr": 0.02, "beta1": 0.8, "beta2": 0.97, "eps": 1e-4, "weight_decay": 0.05}
+MIX = {**ADAM, "beta3": 0.99, "alpha": 3.0, "alpha_warmup": 0, "beta3_warmup": 0}
+NOVO = {**ADAM, "grad_averaging": False}
+ADAN = {**ADAM, "beta2": 0.9, "beta3": 0.95, "no_prox": False}
+
+#: Rule and hyper-parameters; the loop has the rule's name.
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("lion", LION),
+    ("lamb", {**LAMB, "max_norm": 1.5}),
+    ("lamb", LAMB),
+    ("lamb", {**LAMB, "max_norm": float("inf")}),
+    ("signum", {"lr": 3e-3, "momentum": 0.85, "weight_decay": 0.1}),
+    ("signum", {"lr": 3e-3, "momentum": 0.0, "weight_decay": 0.1}),
+    ("adabelief", ADAM),
+    ("novograd", NOVO),
+    ("novograd", {**NOVO, "grad_averaging": True}),
+    ("adan", ADAN),
+    ("adan", {**ADAN, "no_prox": True}),
+    ("ademamix", MIX),
+    ("ademamix", {**MIX, "alpha_warmup": 30, "beta3_warmup": 50}),
+    ("laprop", ADAM),
+    ("adopt", ADAM),
+]
+
+#: Rule, hyper-parameters, optax's factory (a path below optax) and what it calls them. optax weighs the differences of
+#: adan by 1 - b2 where the authors weigh them by b2, and decays weights beside the step.
+OPTAX: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
+    ("lion", LION, "lion", {}),
+    ("lamb", {**LAMB, "max_norm": float("inf")}, "lamb", {}),
+    ("adabelief", {**ADAM, "weight_decay": 0.0}, "adabelief", {"eps_root": 1e-4}),
+    ("novograd", NOVO, "novograd", {}),
+    ("adan", {**ADAN, "beta2": 0.5, "weight_decay": 0.0}, "adan", {"eps_root": 0.0}),
+    ("ademamix", MIX, "contrib.ademamix", {}),
+    ("adopt", {**ADAM, "weight_decay": 0.0}, "contrib.adopt", {}),
+]
+SPELLED = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "beta3": "b3"}
+UNKNOWN = {"max_norm", "grad_averaging", "no_prox", "alpha_warmup", "beta3_warmup"}
 
 
-def run(rule: str, hypers: dict[str, Any], step: Callable[[Array, Array, dict[str, Any]], Array], seed: int) -> float:
-    """Largest difference from a loop `step(param, g, memory) -> param`, which keeps its state in `memory`."""
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(("name", "hypers"), CASES)
+def test_loops(rng: np.random.Generator, name: str, hypers: dict[str, Any]) -> None:
     params = start(rng)
-    reference = Reference(load(rule), params, hypers)
-    memory: dict[str, dict[str, Any]] = {name: {} for name in params}
-    largest = 0.0
+    reference = Reference(load(name), params, hypers)
+    memory: dict[str, dict[str, Any]] = {key: {"t": 0} for key in params}
     for grads in gradients(rng, [x.shape for x in params.values()], STEPS):
         reference.step(grads)
-        for name, g in zip(params, grads, strict=True):
+        for key, g in zip(params, grads, strict=True):
             if g is not None:
-                params[name] = step(params[name], g, memory[name])
-            largest = max(largest, worst(reference.params[name], params[name]))
-    return largest
-
-
-def lion(param: Array, g: Array, memory: dict[str, Any]) -> Array:
-    m = memory.get("m", 0.0)
-    memory["m"] = LION["beta2"] * m + (1 - LION["beta2"]) * g
-    direction = np.sign(LION["beta1"] * m + (1 - LION["beta1"]) * g)
-    return param - LION["lr"] * (direction + LION["weight_decay"] * param)
-
-
-def lamb(max_norm: float) -> Callable[[Array, Array, dict[str, Any]], Array]:
-    def step(param: Array, g: Array, memory: dict[str, Any]) -> Array:
-        memory["t"] = memory.get("t", 0) + 1
-        memory["m"] = LAMB["beta1"] * memory.get("m", 0.0) + (1 - LAMB["beta1"]) * g
-        memory["v"] = LAMB["beta2"] * memory.get("v", 0.0) + (1 - LAMB["beta2"]) * g * g
-        m = memory["m"] / (1 - LAMB["beta1"] ** memory["t"])
-        v = memory["v"] / (1 - LAMB["beta2"] ** memory["t"])
-        u = m / (np.sqrt(v) + LAMB["eps"]) + LAMB["weight_decay"] * param
-        size, length = np.linalg.norm(param), np.linalg.norm(u)
-        trust = min(size, max_norm) / length if size > 0 and length > 0 else 1.0
-        return param - LAMB["lr"] * trust * u
-
-    return step
-
-
-def test_lion() -> None:
-    assert run("lion", LION, lion, 1) < TOLERANCE
-
-
-@pytest.mark.parametrize("max_norm", [1.5, 10.0, float("inf")])
-def test_lamb(max_norm: float) -> None:
-    assert run("lamb", {**LAMB, "max_norm": max_norm}, lamb(max_norm), 2) < TOLERANCE
+                memory[key]["t"] += 1
+                params[key] = getattr(loops, name)(params[key], g, memory[key], hypers)
+            assert worst(reference.params[key], params[key]) < TOLERANCE
 
 
 def test_lamb_takes_a_zero_direction_or_zero_weights_as_they_are() -> None:
@@ -73,20 +77,20 @@ def test_lamb_takes_a_zero_direction_or_zero_weights_as_they_are() -> None:
     assert worst(reference.params["full.w"], np.ones(3)) == 0.0
 
 
-@pytest.mark.parametrize("name", ["lion", "lamb"])
-def test_optax(rng: np.random.Generator, name: str) -> None:
+@pytest.mark.parametrize(("name", "hypers", "factory", "more"), OPTAX, ids=[name for name, *_ in OPTAX])
+def test_optax(rng: np.random.Generator, name: str, hypers: dict[str, Any], factory: str, more: dict[str, Any]) -> None:
     optax = pytest.importorskip("optax")
     jax = pytest.importorskip("jax")
-    if name == "lion":
-        hypers: dict[str, Any] = LION
-        arguments = {"learning_rate": LION["lr"], "b1": LION["beta1"], "b2": LION["beta2"]}
-    else:
-        hypers = {**LAMB, "max_norm": float("inf")}
-        arguments = {"learning_rate": LAMB["lr"], "b1": LAMB["beta1"], "b2": LAMB["beta2"], "eps": LAMB["eps"]}
+    make = optax
+    for part in factory.split("."):
+        make = getattr(make, part)
+    given = {SPELLED.get(key, key): value for key, value in hypers.items() if key not in UNKNOWN} | more
+    if not hypers["weight_decay"]:
+        del given["weight_decay"]
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     try:
-        transformation = getattr(optax, name)(**arguments, weight_decay=hypers["weight_decay"])
+        transformation = make(**given)
         params = start(rng)
         names = list(params)
         reference = Reference(load(name), params, hypers)
