@@ -155,6 +155,45 @@ def test_the_description(
             assert worst(reference.state("v")[name], plain.v[name]) < TOLERANCE
 
 
+@settings(max_examples=25)
+@given(
+    net=nets(),
+    laplacian=st.sampled_from(LAPLACIANS),
+    half=st.sampled_from(
+        [("ng_adam", {"mu": 0.15}), ("nsa", {"kappa": 0.7}), ("nsa", {"kappa": 0.7, "nsa": "relative"})]
+    ),
+    correction=st.booleans(),
+    decoupled=st.booleans(),
+    mean=st.booleans(),
+)
+def test_both_halves_of_the_description(
+    net: Net, laplacian: str, half: tuple[str, dict[str, Any]], correction: bool, decoupled: bool, mean: bool
+) -> None:
+    """Smoothing without step allocation, and step allocation without smoothing."""
+    name, own = half
+    shared = {
+        "lr": 0.03,
+        "beta1": 0.8,
+        "beta2": 0.95,
+        "eps": 1e-3,
+        "weight_decay": 0.1,
+        "bias_correction": correction,
+        "decoupled_weight_decay": decoupled,
+        **({"nsa_mean_preserving": mean} if name == "nsa" else {}),
+        **own,
+    }
+    params = net.fill()
+    edges = None if net.edges is None else [(f"p.{i}", f"p.{j}", w) for i, j, w in net.edges]
+    reference = Reference(load(name), params, shared, edges=edges, laplacian=laplacian)
+    chosen = Settings(**{"mu": 0.0, "nsa": "off" if name == "ng_adam" else "l2", **shared}, laplacian=laplacian)
+    players = Players(chosen, dict(params), net.roles, net.path)
+    for grads in gradients(net.rng, list(net.shapes.values()), 3):
+        reference.step(grads)
+        players.step(dict(zip(net.shapes, grads, strict=True)))
+        for key in net.shapes:
+            assert worst(reference.params[key], players.params[key]) < TOLERANCE
+
+
 # Its properties
 
 
