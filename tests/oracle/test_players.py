@@ -155,6 +155,13 @@ def test_the_description(
             assert worst(reference.state("v")[name], plain.v[name]) < TOLERANCE
 
 
+HALVES: list[tuple[str, dict[str, Any]]] = [
+    ("ng_adam", {"mu": 0.15}),
+    ("nsa", {"kappa": 0.7}),
+    ("nsa", {"kappa": 0.7, "nsa": "relative"}),
+]
+
+
 @settings(max_examples=25)
 @given(
     net=nets(),
