@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from json import dumps
-from pprint import pformat
 
+from optgen.backend.manifest import build_settings, literal_of, manifest
 from optgen.ir.view import Module, Op, Stage
-from optgen.runtime.abi import VERSION, Mode, Word
+from optgen.runtime.abi import Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
 from optgen_numba.emit_stage import StageCode, Tables
 from optgen_numba.layout import SHORT, VECTORS, Layout
 from optgen_numba.python_text import Names, docstring
-
-_EXTENTS = ("none", "tensor", "layer", "model")
 
 
 def emit(module: Module) -> tuple[dict[str, object], str]:
@@ -26,8 +23,8 @@ def emit(module: Module) -> tuple[dict[str, object], str]:
     select = None if module.select is None else "select_variant"
     if select is not None and module.select is not None:
         functions.append(_choice(select, module.select, layout))
-    manifest = _manifest(module, layout, segments, stages, select)
-    return manifest, _text(module, manifest, functions)
+    described = _manifest(module, layout, segments, stages, select)
+    return described, _text(module, described, functions)
 
 
 # Sweeps
@@ -144,64 +141,16 @@ def _manifest(
     stages: list[list[list[str]]],
     select: str | None,
 ) -> dict[str, object]:
-    ops = [op for v in module.variants for part in (*v.stages, *v.sweeps) for op in part.ops]
     by_name = {segment.name: segment for segment in segments.values()}
-    return {
-        "abi": VERSION,
-        "rule": module.name,
-        "class": module.class_name,
-        "digest": module.digest,
-        "backend": "numba",
-        "settled": dict(module.settled),
-        "dtype": {"compute": module.compute, "param": module.slots[0].dtype, "g": module.slots[1].dtype},
-        "hypers": list(module.hypers),
-        "inputs": list(module.inputs),
-        "slots": [{"name": s.name, "extent": s.extent, "dtype": s.dtype, "role": s.role} for s in module.slots],
-        "values": layout.values,
-        "totals": [{"name": name, "op": module.totals[name].reduction} for name in layout.totals],
-        "matrix": module.matrix,
-        "tiled": uses_vectors(by_name),
-        "graph": any(op.name in ("kernel.edges", "kernel.stencil") for op in ops),
-        "stencil": any(op.name == "kernel.stencil" for op in ops),
-        "sweeps": module.sweeps,
-        "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
-        "select": select,
-        "stages": stages,
-        "variants": [
-            {
-                "name": variant.name,
-                "when": variant.when,
-                "slots": list(variant.slots),
-                "sweeps": [
-                    segments[number, s].manifest() if (number, s) in segments else None
-                    for s in range(1, module.sweeps + 1)
-                ],
-            }
-            for number, variant in enumerate(module.variants)
-        ],
-    }
+    variants = [
+        [segments[number, s].manifest() if (number, s) in segments else None for s in range(1, module.sweeps + 1)]
+        for number in range(len(module.variants))
+    ]
+    tiled = uses_vectors(by_name)
+    return manifest(module, layout, "numba", tiled=tiled, select=select, stages=stages, sweeps=variants)
 
 
-def _barrier(module: Module, stages: list[list[list[str]]], sweep: int) -> str:
-    """The widest extent that must be finished between a sweep and the next."""
-    if sweep == module.sweeps:
-        return "none"
-    widest = 0
-    for variant in module.variants:
-        for part in variant.sweeps:
-            for op in part.ops:
-                if op.name == "kernel.accumulate" and part.index == sweep:
-                    extent = module.totals[op.word("total")].extent
-                    widest = max(widest, _EXTENTS.index("tensor" if extent in VECTORS else extent))
-                if op.name == "kernel.stencil" and op.word("slot") != "g" and part.index > 1:
-                    widest = _EXTENTS.index("model")
-    for _, extent in stages[sweep]:
-        widest = max(widest, _EXTENTS.index(extent))
-    return _EXTENTS[widest]
-
-
-def _text(module: Module, manifest: dict[str, object], functions: Sequence[Sequence[str]]) -> str:
-    settings = " ".join(f"--set {k}={_setting(v)}" for k, v in sorted(module.settled.items()) if k.isidentifier())
+def _text(module: Module, described: dict[str, object], functions: Sequence[Sequence[str]]) -> str:
     names = [
         line.split("(")[0].removeprefix("def ")
         for function in functions
@@ -214,7 +163,7 @@ def _text(module: Module, manifest: dict[str, object], functions: Sequence[Seque
         f'"""Kernels of the rule {name} in {docstring(module.compute)}, generated from {name}.yaml.',
         "",
         f"spec {docstring(module.digest)}",
-        f"made by: optgen build {name} --backend numba {docstring(settings)}".rstrip(),
+        f"made by: optgen build {name} --backend numba {docstring(build_settings(module))}".rstrip(),
         '"""',
         "",
         *(["import numpy as np", ""] if any("np." in line for function in functions for line in function) else []),
@@ -222,21 +171,13 @@ def _text(module: Module, manifest: dict[str, object], functions: Sequence[Seque
         *(f"    {name}," for name in used),
         ")",
         "",
-        f"MANIFEST = {_literal(manifest)}",
+        f"MANIFEST = {literal_of(described)}",
         "",
     ]
     for function in functions:
         blocks += ["", *function, ""]
     blocks += ["", "FUNCTIONS = {", *(f'    "{name}": {name},' for name in names), "}", ""]
     return "\n".join(blocks)
-
-
-def _setting(value: object) -> str:
-    return dumps(value).strip('"')
-
-
-def _literal(manifest: dict[str, object]) -> str:
-    return pformat(manifest, width=116, sort_dicts=False)
 
 
 def _imports(text: str) -> set[str]:

@@ -1,0 +1,182 @@
+"""Kernel operations as Python expressions, for backends whose kernels are Python text.
+
+One text per operation, parentheses only where Python needs them. A backend gives its spelling: how it calls functions,
+writes numbers and converts between types.
+"""
+
+from __future__ import annotations
+
+import keyword
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from optgen.ir.view import Op, Value
+
+# Python's binding strengths
+OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, SIGN, POWER, ATOM = range(11)
+
+#: An expression and how strongly it binds.
+Text = tuple[str, int]
+
+_BINARY = {
+    "arith.addf": ("+", SUM),
+    "arith.subf": ("-", SUM),
+    "arith.mulf": ("*", PRODUCT),
+    "arith.divf": ("/", PRODUCT),
+    "arith.andi": ("&", BIT_AND),
+    "arith.ori": ("|", BIT_OR),
+}
+_COMPARE = {"oeq": "==", "une": "!=", "olt": "<", "ole": "<=", "ogt": ">", "oge": ">="}
+_FUNCTIONS = (
+    *("math.sqrt", "math.exp", "math.log", "math.expm1", "math.log1p", "math.floor", "math.ceil", "math.roundeven"),
+    *("math.sin", "math.cos", "math.tanh", "math.absf", "math.powf", "arith.minimumf", "arith.maximumf"),
+)
+#: Operations on values alone; the others touch memory and need code of a backend's own.
+PURE = frozenset(
+    {*_BINARY, *_FUNCTIONS, "arith.cmpf", "arith.select", "arith.xori", "arith.negf", "kernel.mod"}
+    | {"arith.constant", "arith.extf", "arith.truncf"}
+)
+
+
+class Names:
+    """Python identifiers of one function."""
+
+    def __init__(self, reserved: Iterable[str]) -> None:
+        self._taken = set(reserved)
+
+    def new(self, wish: str) -> str:
+        """The wish, or a number behind it where it is taken."""
+        wish = "".join(c if c.isalnum() or c == "_" else "_" for c in wish).strip("_") or "x"
+        name, number = wish, 0
+        while name in self._taken or keyword.iskeyword(name):
+            number += 1
+            name = f"{wish}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def comment(text: str) -> str:
+    """Text that cannot leave a comment."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def docstring(text: str) -> str:
+    """Text that cannot leave a docstring."""
+    return comment(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+class Spelling(ABC):
+    """How a backend writes the operations that Python's operators do not cover."""
+
+    @abstractmethod
+    def literal(self, value: float, type_: str) -> str:
+        """A number of a float type."""
+
+    @abstractmethod
+    def call(self, name: str, type_: str, args: list[Text]) -> Text:
+        """A function of `math`, `arith.divf`, or a minimum or maximum, with a result of this type."""
+
+    @abstractmethod
+    def select(self, condition: Text, then: Text, otherwise: Text) -> Text:
+        """The side that a condition picks."""
+
+    @abstractmethod
+    def invert(self, condition: Text) -> Text:
+        """A condition's opposite."""
+
+    @abstractmethod
+    def remainder(self, a: Text, b: Text, type_: str, divisor: float | None) -> Text:
+        """a % b with the divisor's sign, and 0 for b = 0; `divisor` is b where it is a number in the text."""
+
+    @abstractmethod
+    def convert(self, x: Text, type_: str) -> Text:
+        """A value in another float type."""
+
+
+def within(text: Text, strength: int = 0) -> str:
+    """An expression as a part of another: in parentheses where it binds less than asked."""
+    return text[0] if text[1] >= strength else f"({text[0]})"
+
+
+class Body:
+    """The lines of a function's body. A value that is used once and that the rule does not name has no line."""
+
+    def __init__(self, names: Names, spelling: Spelling, indent: int = 1) -> None:
+        self.spelling = spelling
+        self.names = names
+        self.lines: list[str] = []
+        self.indent = indent
+        self._text: dict[Value, Text] = {}
+        self._said = ""
+
+    def line(self, text: str) -> None:
+        """One line at the current indent."""
+        self.lines.append("    " * self.indent + text)
+
+    def say(self, statement: str) -> None:
+        """The equation that the next lines compute, once."""
+        if statement and statement != self._said and statement != "skip":
+            self.line(f"# {comment(statement)}")
+            self._said = statement
+
+    def bind(self, value: Value, text: str, strength: int = ATOM) -> None:
+        """Let a text stand for a value."""
+        self._text[value] = (text, strength)
+
+    def assign(self, value: Value, text: str, wish: str = "") -> str:
+        """Give a value a line and a name."""
+        name = self.names.new(wish or value.hint or "x")
+        self.line(f"{name} = {text}")
+        self._text[value] = (name, ATOM)
+        return name
+
+    def text(self, value: Value, strength: int = 0) -> str:
+        """A value's text, in parentheses where it binds less than asked."""
+        return within(self._text[value], strength)
+
+    def pure(self, op: Op, wish: str = "") -> None:
+        """An operation of the table: a line of its own, or text for the one place that uses it."""
+        assert op.result is not None
+        text, strength = self.expression(op)
+        if op.name == "arith.constant" or (op.result.uses == 1 and not op.result.hint and not wish):
+            self.bind(op.result, text, strength)
+        else:
+            self.say(op.statement)
+            self.assign(op.result, text, wish)
+
+    def expression(self, op: Op) -> Text:
+        """Text and binding strength of an operation on values."""
+        assert op.result is not None
+        name, args, spelling = op.name, [self._text[x] for x in op.operands], self.spelling
+        match name:
+            case "arith.constant":
+                return self._constant(op)
+            case "arith.divf":
+                return spelling.call(name, op.result.type, args)
+            case _ if name in _BINARY:
+                sign, strength = _BINARY[name]
+                return f"{within(args[0], strength)} {sign} {within(args[1], strength + 1)}", strength
+            case "arith.cmpf":
+                sign = _COMPARE[op.word("predicate")]
+                return f"{within(args[0], COMPARE + 1)} {sign} {within(args[1], COMPARE + 1)}", COMPARE
+            case "arith.select":
+                return spelling.select(*args)
+            case "arith.xori":
+                return spelling.invert(args[0])
+            case "arith.negf":
+                return f"-{within(args[0], SIGN)}", SIGN
+            case "kernel.mod":
+                by = op.operands[1].op
+                divisor = float(by.attributes["value"]) if by.name == "arith.constant" else None
+                return spelling.remainder(args[0], args[1], op.result.type, divisor)
+            case "arith.extf" | "arith.truncf":
+                return spelling.convert(args[0], op.result.type)
+            case _:
+                return spelling.call(name, op.result.type, args)
+
+    def _constant(self, op: Op) -> Text:
+        assert op.result is not None
+        if op.result.type == "i1":
+            return str(bool(op.attributes["value"])), ATOM
+        text = self.spelling.literal(float(op.attributes["value"]), op.result.type)
+        return text, SIGN if text.startswith("-") else ATOM
