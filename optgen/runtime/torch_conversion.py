@@ -180,13 +180,15 @@ def to_torch(rule: RuleInfo, groups: Sequence[Group], state: Mapping[Tensor, Slo
     made = _make(cls, [_torch_group(rule, group, defaults, index) for index, group in enumerate(groups)])
     members = dict(zip((member.param for member in plan.members), schemas(plan), strict=True))
     for index, group in enumerate(made.param_groups):
-        kept: dict[int, frozenset[str]] = {}
+        kept: dict[tuple[int, torch.dtype], Mapping[str, torch.dtype]] = {}
         for position, param in enumerate(group["params"]):
             if float(torch_checks.scalar(state[param][STEP], STEP)) == 0:  # pyright: ignore[reportArgumentType]
                 continue
-            names = kept.setdefault(param.ndim, _kept_by(cls, group, param))
+            like = (param.ndim, param.dtype)
+            if like not in kept:
+                kept[like] = _kept_by(cls, group, param)
             whose = label(group, index, position)
-            made.state[param] = _torch_state(rule, names, members[param], state[param], param, whose)
+            made.state[param] = _torch_state(rule, kept[like], members[param], state[param], param, whose)
     return made
 
 
@@ -210,13 +212,14 @@ def _named(params: Sequence[Tensor], names: Sequence[str] | None) -> list[Any]:
 
 
 def _torch_state(
-    rule: RuleInfo, names: frozenset[str], wanted: Schema, own: Slots, param: Tensor, whose: str
+    rule: RuleInfo, kept: Mapping[str, torch.dtype], wanted: Schema, own: Slots, param: Tensor, whose: str
 ) -> dict[str, Any]:
     given = {(rule.state(name).torch_name or name): name for name in wanted} | {STEP: STEP}
-    for name in [*(names - set(given)), *(set(given) - names - {STEP})]:
-        has, lacks = ("torch's", "this") if name in names else ("this", "torch's")
+    for name in [*(set(kept) - set(given)), *(set(given) - set(kept) - {STEP})]:
+        has, lacks = ("torch's", "this") if name in kept else ("this", "torch's")
         raise StateError(f"{has} {rule.class_name} keeps {name} of {whose}, {lacks} {rule.class_name} does not")
-    return {name: _torch_shape(own[given[name]], wanted.get(given[name]), param).clone() for name in sorted(names)}
+    found = {name: _torch_shape(own[given[name]], wanted.get(given[name]), param) for name in kept}
+    return {name: value.to(kept[name], copy=True) for name, value in found.items()}
 
 
 def _torch_shape(value: Tensor, slot: Slot | None, param: Tensor) -> Tensor:
@@ -227,14 +230,14 @@ def _torch_shape(value: Tensor, slot: Slot | None, param: Tensor) -> Tensor:
     return value.reshape(*leading, *((rows, 1) if slot.extent == "row" else (1, cols)))
 
 
-def _kept_by(cls: type[TorchOptimizer], group: Group, like: Tensor) -> frozenset[str]:
-    """Names under which torch keeps state with these settings, found by letting it step a tensor of its own."""
+def _kept_by(cls: type[TorchOptimizer], group: Group, like: Tensor) -> Mapping[str, torch.dtype]:
+    """Names and dtypes of the state that torch keeps with these settings, found by letting it step its own tensor."""
     probe = Parameter(torch.zeros((1,) * like.ndim, dtype=like.dtype, device=like.device))
     probe.grad = torch.ones_like(probe)
     settings = {key: value for key, value in group.items() if key not in ("params", NAMES)}
     optimizer = _make(cls, [{**settings, "params": [probe]}])
     optimizer.step()
-    return frozenset(name for name, value in optimizer.state[probe].items() if value is not None)
+    return {name: value.dtype for name, value in optimizer.state[probe].items() if value is not None}
 
 
 def _defaults(cls: type[TorchOptimizer]) -> Slots:

@@ -158,7 +158,7 @@ def _part(rule: RuleInfo, settled: Settled, indices: Sequence[int], members: Seq
         dtype = torch_checks.DTYPES[members[i].param.dtype]
         if dtype not in dtypes:
             if backend == modules.REFERENCE:
-                dtypes[dtype] = torch_reference.module(rule, settled, dtype)
+                dtypes[dtype] = torch_reference.module(rule, settled, dtype, members[i].hypers)
             else:
                 dtypes[dtype] = modules.find(rule, settled, dtype, backend, members[i].hypers)
     order = list(dtypes)

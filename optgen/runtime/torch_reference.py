@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from optgen.errors import BackendError
 from optgen.runtime import abi
 from optgen.runtime.kernel_module import Manifest, Module, Slot
-from optgen.runtime.rule_info import MAXIMIZE, Hypers, HyperValue, RuleInfo, Settled, meta_of
+from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, HyperValue, RuleInfo, Settled, meta_of
 from optgen.runtime.tables import TensorInfo
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class ReferenceTensor:
 
 class Interpreter(Protocol):
     """What `optgen.verify.reference` offers this backend."""
+
+    def torch_slots(self, origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> list[Slot]:
+        """The memory that kernels of the rule found at `origin` would have for what these values settle."""
+        ...
 
     def torch_step(
         self,
@@ -74,20 +78,16 @@ def interpreter(rule: RuleInfo) -> Interpreter:
         ) from error
 
 
-def module(rule: RuleInfo, settled: Settled, dtype: str) -> Module:
-    """What stands in for a kernel module: the slots that every tensor may have, and no kernels."""
-    interpreter(rule)
-    slots: list[dict[str, str]] = [
-        {"name": "param", "extent": "elem", "dtype": dtype, "role": "param"},
-        {"name": "g", "extent": "elem", "dtype": dtype, "role": "gradient"},
-    ]
-    example = meta_of((1, 1), rule.matrix, 0.5, "")
-    for state in rule.states:
-        whole = all(isinstance(start(rule.defaults(), example), int) for start in state.starts)
-        wide = "float64" if state.extent in ("tensor", "layer", "model") else dtype
-        own = state.dtype or ("int64" if whole else wide)
-        slots += [{"name": name, "extent": state.extent, "dtype": own, "role": "state"} for name in state.slots()]
-    slots.append({"name": "step", "extent": "tensor", "dtype": "float32", "role": "counter"})
+#: Slots by rule text, settled choices and dtype.
+_slots: dict[tuple[str, str, str], list[Slot]] = {}
+
+
+def module(rule: RuleInfo, settled: Settled, dtype: str, hypers: Hypers) -> Module:
+    """What stands in for a kernel module: the slots that kernels would have, and no kernels."""
+    key = (rule.digest, repr(sorted(settled.items())), dtype)
+    if key not in _slots:
+        values = dict(hypers) | {name: settled[name] for name in (MAXIMIZE, COUPLING) if name in settled}
+        _slots[key] = interpreter(rule).torch_slots(_origin(rule), values, dtype)
     manifest = {
         "abi": abi.VERSION,
         "rule": rule.name,
@@ -95,12 +95,16 @@ def module(rule: RuleInfo, settled: Settled, dtype: str) -> Module:
         "digest": rule.digest,
         "backend": "reference",
         "settled": settled,
-        "slots": slots,
+        "slots": _slots[key],
         "barriers": ["model"] if rule.layers else [],
         "hypers": [hyper.name for hyper in rule.hypers if hyper.kind not in ("choice", "list")],
         "inputs": [given.name for given in rule.inputs],
     }
     return Module(cast(Manifest, manifest), {}, "optgen.verify.reference", "", None)
+
+
+def _origin(rule: RuleInfo) -> str:
+    return rule.name if rule.origin == "shipped" else rule.origin
 
 
 class ReferenceTables:
@@ -145,7 +149,7 @@ class ReferenceTables:
         del threads, order_seed
         tensors = [self._tensor(i) for i in range(len(self._infos))]
         self._interpreter.torch_step(
-            self._plan.rule.origin if self._plan.rule.origin != "shipped" else self._plan.rule.name,
+            _origin(self._plan.rule),
             tensors,
             step=step,
             inputs=dict(zip(self._names, map(float, self.inputs), strict=True)),

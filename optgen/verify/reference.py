@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError, suggest
 from optgen.ir import interpret, world
 from optgen.ir.build import MAXIMIZE, build, state_slots
-from optgen.passes.pipeline import default_settings, program_of
+from optgen.ir.view import view
+from optgen.passes.pipeline import default_settings, program_of, to_kernels
 from optgen.runtime import graph as runtime_graph
+from optgen.runtime.kernel_module import Slot
 from optgen.runtime.torch_reference import ReferenceTensor
 from optgen.spec.loader import load
 from optgen.spec.model import Setting, Spec
@@ -191,6 +193,14 @@ def graph_of(
 def _rule(origin: str) -> tuple[Spec, interpret.rule.ProgramOp]:
     spec = load(origin)
     return spec, program_of(build(spec))
+
+
+def torch_slots(origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> list[Slot]:
+    """The memory that kernels of the rule found at `origin` would have for what these values settle."""
+    spec = load(origin)
+    given = {name: value for name, value in hypers.items() if not isinstance(value, tuple)}
+    slots = view(to_kernels(spec, given, dtype)).slots
+    return [{"name": s.name, "extent": s.extent, "dtype": s.dtype, "role": s.role} for s in slots]
 
 
 def torch_step(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import torch
 from torch.nn import Parameter
 
 from optgen.errors import BackendError
+from optgen.runtime.kernel_module import Slot
+from optgen.runtime.rule_info import HyperValue
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.runtime.torch_reference import ReferenceTensor
 
@@ -22,6 +24,12 @@ OptimizerType = type[Optimizer]
 
 class Interpreter(types.ModuleType):
     """Knows one rule: the first of the hand-written two."""
+
+    def torch_slots(self, origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> list[Slot]:
+        states = [{"name": name, "extent": "elem", "dtype": dtype, "role": "state"} for name in ("m", "v")]
+        ends = [{"name": "param", "role": "param"}, {"name": "g", "role": "gradient"}]
+        step = {"name": "step", "extent": "tensor", "dtype": "float32", "role": "counter"}
+        return cast(list[Slot], [*({**end, "extent": "elem", "dtype": dtype} for end in ends), *states, step])
 
     def torch_step(self, origin: str, tensors: Sequence[ReferenceTensor], *, step: int, **_: Any) -> None:
         assert origin == "walker.yaml"
