@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import importlib.util
 import os
-import shutil
 import sys
-import tempfile
-from functools import cache, partialmethod
+from functools import partialmethod
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -19,9 +15,6 @@ from optgen.errors import BackendError, UsageError, suggest
 if TYPE_CHECKING:
     from optgen.runtime.torch_optimizer import Optimizer
     from optgen.spec.model import Spec
-
-#: Folders below the user's cache folder that optgen writes.
-CACHED = ("modules", "classes")
 
 #: Attribute of a class that says which backend its instances run on.
 _BACKEND = "_optgen_backend"
@@ -48,46 +41,34 @@ def compile(  # noqa: A001
     """
     from optgen.backend.registry import installed
     from optgen.generate import FRAMEWORKS, Request, files, write
+    from optgen.runtime import cache
 
     spec = load(rule) if isinstance(rule, str | os.PathLike) else rule
     if framework not in FRAMEWORKS:
         hint = suggest(framework, FRAMEWORKS)
         built = ", ".join(FRAMEWORKS)
         raise UsageError(f'there is no front end for "{framework}"; there is one for {built}. {hint}'.rstrip())
-    key = _key(spec, framework, backend)
-    folder = _folder(key)
-    text = f"{spec.name}.yaml"
+    about = _about(spec, framework, backend)
+    key = cache.key(spec.name, about)
     backends = installed()[:1] if backend is None else [backend]
-    made = files(Request(spec, backends, ("float32",), (framework,), origin=str(folder / text)))
-    write(folder, {**made, text: spec.text})  # a copy of the rule: an edit of the original does not reach this class
-    return _class(_module(folder / f"{framework}.py", f"optgen_compiled_{key}"), spec.class_name, backend)
+    text, module = f"{spec.name}.yaml", f"optgen_compiled_{key.replace('-', '_')}"
+    while True:
+        folder = cache.writable(cache.CLASSES) / key
+        made = files(Request(spec, backends, ("float32",), (framework,), origin=str(folder / text)))
+        # a copy of the rule goes along: an edit of the original does not reach this class
+        write(folder, {**made, text: spec.text, cache.ABOUT: cache.described(about)})
+        try:
+            return _class(_module(folder / f"{framework}.py", module), spec.class_name, backend)
+        except FileNotFoundError:  # another process cleared the cache meanwhile
+            continue
 
 
-def _key(spec: Spec, framework: str, backend: str | None) -> str:
+def _about(spec: Spec, framework: str, backend: str | None) -> dict[str, object]:
+    """What a class is made from, and by what: its name in the cache follows from this."""
     from optgen import __version__
 
-    parts = [spec.digest, framework, backend or "", __version__]
-    return f"{spec.name}_{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}"
-
-
-def _folder(key: str) -> Path:
-    """A folder of the user's cache, or one of this process's own where that cannot be written."""
-    from optgen.paths import cache_dir
-
-    folder = cache_dir() / "classes" / key
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return _own_folder() / key
-
-
-@cache
-def _own_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="optgen-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    made_from = {"rule": spec.name, "text": spec.digest, "framework": framework, "for": backend or ""}
+    return {**made_from, "made_by": {"optgen": __version__}}
 
 
 def _module(path: Path, name: str) -> ModuleType:
@@ -100,6 +81,9 @@ def _module(path: Path, name: str) -> ModuleType:
         sys.modules[name] = module
         try:
             found.loader.exec_module(module)
+        except FileNotFoundError:
+            del sys.modules[name]
+            raise
         except ImportError as error:
             del sys.modules[name]
             raise BackendError(f"the optimizer class cannot be imported: {error}") from error

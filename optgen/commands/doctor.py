@@ -13,7 +13,7 @@ import click
 
 from optgen import __version__
 from optgen.commands.arguments import KNOWN_BACKENDS
-from optgen.commands.cache import contents, megabytes
+from optgen.commands.cache import counted
 from optgen.commands.output import table
 
 #: Frameworks, and whether there is a front end for each.
@@ -104,13 +104,15 @@ def _threads() -> str:
 
 
 def _cache() -> str:
+    from optgen.cached import entries
     from optgen.paths import cache_dir
 
     folder = cache_dir()
-    files, size = contents(folder)
     above = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     writable = "" if os.access(above, os.W_OK) else "; it cannot be written: set OPTGEN_CACHE_DIR to a folder that can"
-    return f"cache: {folder}, {files} files, {megabytes(size)}{writable}"
+    stale = sum(entry.stale for entry in entries())
+    old = f", {stale} of them stale: `optgen cache --clear --stale`" if stale else ""
+    return f"cache: {folder}, {counted(entries())}{old}{writable}"
 
 
 def _built() -> str:

@@ -122,11 +122,12 @@ STAGE_SIGNATURE = types.void(_WORDS, types.int64, types.int64)
 def cached(make: Callable[[bool], R]) -> R:
     """``make(True)``, which caches on disk, or ``make(False)`` where that is not to be had.
 
-    No folder may be written, or the cache was made by an import of the same file under another module name.
+    No folder may be written, or the cache was made by an import of the same file under another module name, or its
+    folder is cleared at this moment.
     """
     try:
         return make(True)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, OSError):
         return make(False)
     except RuntimeError as error:
         if "cannot cache" not in str(error):

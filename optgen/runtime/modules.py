@@ -6,26 +6,18 @@ no change of a number needs another one, unless it crosses a condition that the 
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import importlib
 import importlib.util
 import json
-import os
 import re
 import shlex
-import shutil
-import sys
-import tempfile
 from collections.abc import Mapping
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Protocol, cast
 
 from optgen.errors import BackendError, suggest
-from optgen.paths import cache_dir
-from optgen.runtime import abi, home, warm_up
+from optgen.runtime import abi, cache, home, warm_up
 from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settled
 
@@ -82,27 +74,23 @@ def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hyp
             return _checked(module, rule, settled)
     if not rule.origin:
         raise BackendError(_not_built(rule, settled, dtype, backend, hypers))
-    for folder in _cache_folders():
-        cached = folder / _key(rule, settled, dtype, backend) / f"{backend}_{dtype}.py"
-        if cached.is_file():
-            return _checked(_loaded(str(cached)), rule, settled)
-    return _checked(_compiled(rule, settled, dtype, backend, hypers), rule, settled)
+    about = _about(rule, settled, dtype, backend)
+    for folder in cache.folders(cache.KERNELS):
+        if module := _cached(folder / cache.key(rule.name, about) / f"{backend}_{dtype}.py"):
+            return _checked(module, rule, settled)
+    return _checked(_compiled(rule, settled, dtype, backend, hypers, about), rule, settled)
 
 
-def _cache_folders() -> list[Path]:
-    return [cache_dir() / "modules", *_temporary]
-
-
-#: This process's own folder, once it turned out that the user's cache cannot be written.
-_temporary: list[Path] = []
-
-
-def _fallback() -> Path:
-    if not _temporary:
-        folder = tempfile.mkdtemp(prefix="optgen-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        _temporary.append(Path(folder))
-    return _temporary[0]
+def _cached(path: Path) -> Module | None:
+    """The module in a file, None where there is none (any more: another process may clear the cache)."""
+    if not path.is_file():
+        return None
+    try:
+        return _loaded(str(path))
+    except (BackendError, FileNotFoundError):
+        if path.is_file():
+            raise
+        return None
 
 
 _loaded_modules: dict[str, Module] = {}
@@ -132,7 +120,9 @@ def _checked(module: Module, rule: RuleInfo, settled: Settled) -> Module:
     return module
 
 
-def _compiled(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:
+def _compiled(
+    rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers, about: Mapping[str, object]
+) -> Module:
     try:
         compiler = cast(Compiler, importlib.import_module("optgen.compiler"))
     except ImportError as error:
@@ -148,68 +138,21 @@ def _compiled(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers
         )
     settings = dict(hypers) | {key: settled[key] for key in (MAXIMIZE, COUPLING) if key in settled}
     _, source = compiler.kernel_module(spec, settings, dtype, backend)
-    name = f"{backend}_{dtype}.py"
-    key = _key(rule, settled, dtype, backend)
-    try:
-        path = _write(cache_dir() / "modules" / key / name, source)
-    except OSError:
-        path = _write(_fallback() / key / name, source)
-    return _loaded(str(path))
-
-
-def _write(path: Path, text: str) -> Path:
-    """Writes a file so that other processes see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    entry = cache.key(rule.name, about)
+    for _ in range(cache.ATTEMPTS):
+        if module := _cached(cache.store(cache.KERNELS, entry, f"{backend}_{dtype}.py", source, about)):
+            return module
+    raise BackendError(f"the cache {cache.folders(cache.KERNELS)[0]} is cleared faster than kernels are read from it")
 
 
 def _digest(settled: Settled) -> str:
     return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
 
 
-def _key(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
-    package = LAUNCHED[backend][1]
-    parts = [rule.digest, _digest(settled), dtype, backend, abi.VERSION, _version("optgen"), _version(package)]
-    parts += [_compiler_digest(), _backend_digest(backend), sys.implementation.cache_tag]
-    return f"{rule.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}"
-
-
-@cache
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-@cache
-def _compiler_digest() -> str:
-    """Sizes and times of the compiler's own files: an edited checkout does not find what it made before the edit."""
-    return _files_digest(Path(__file__).resolve().parents[1])
-
-
-@cache
-def _backend_digest(backend: str) -> str:
-    """The same of the package that emits a backend's kernels, found without importing it."""
-    for entry in metadata.entry_points(group="optgen.backends", name=backend):
-        found = importlib.util.find_spec(entry.module.partition(".")[0])
-        if found is not None and found.origin:
-            return _files_digest(Path(found.origin).parent)
-    return ""
-
-
-def _files_digest(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
-    seen = [(str(p.relative_to(folder)), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+def _about(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> dict[str, object]:
+    """What a module is made from, and by what: its name in the cache follows from this."""
+    made_from = {"rule": rule.name, "text": rule.digest, "settled": settled, "dtype": dtype, "for": backend}
+    return {**made_from, "made_by": cache.made_by(backend, LAUNCHED[backend][1])}
 
 
 def _not_built(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> str:
@@ -242,13 +185,4 @@ def _given(rule: RuleInfo, differing: Settled, hypers: Hypers) -> dict[str, obje
         else:
             names = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", key))
             found |= {hyper.name: hypers[hyper.name] for hyper in rule.hypers if hyper.name in names}
-    return found
-
-
-def clear_cache() -> int:
-    """Removes every cached module; the number of modules that were there."""
-    folder = cache_dir() / "modules"
-    found = len(list(folder.glob("*/*.py")))
-    shutil.rmtree(folder, ignore_errors=True)
-    _loaded_modules.clear()
     return found

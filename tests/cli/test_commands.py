@@ -66,20 +66,6 @@ def test_versions_are_compared_as_numbers(version: str, wanted: str, fine: bool)
     assert satisfies(version, wanted) is fine
 
 
-def test_the_cache_is_measured_and_cleared_of_what_optgen_wrote(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPTGEN_CACHE_DIR", str(tmp_path / "cache"))
-    assert "0 files" in optgen("cache").stdout
-    for name in ("modules/a/numba_float32.py", "classes/b/torch.py", "mine.txt"):
-        path = tmp_path / "cache" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x" * 1000, encoding="utf-8")
-    assert "2 files" in optgen("cache").stdout
-    assert "removed 2 files" in optgen("cache", "--clear").stdout
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["mine.txt"]
-
-
 @pytest.mark.parametrize("command", ["list", "check", "explain", "build", "verify", "doctor", "cache"])
 def test_every_command_explains_itself(command: str) -> None:
     assert command in optgen("--help").stdout

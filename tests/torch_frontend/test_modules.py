@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+from optgen import cached
 from optgen.errors import BackendError
-from optgen.runtime import modules
+from optgen.runtime import cache, modules
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_optimizer import Optimizer
 
@@ -48,7 +49,7 @@ def compiled(
     compiler = FakeCompiler(walker.RULE)
     monkeypatch.setitem(sys.modules, "optgen.compiler", compiler)
     monkeypatch.setenv("OPTGEN_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(modules, "_temporary", [])
+    monkeypatch.setattr(cache, "_temporary", [])
     bare = type("Bare", (walker,), {"RULE": replace(walker.RULE, folder=str(tmp_path), origin="walker.yaml")})
     return bare, compiler
 
@@ -71,7 +72,9 @@ def test_compiled_once_then_cached(compiled: tuple[OptimizerType, FakeCompiler],
     assert [(asked["maximize"], dtype) for asked, dtype in compiler.asked] == [(False, "float32")]
     take_a_step(cls, maximize=True)
     assert [asked["maximize"] for asked, _ in compiler.asked] == [False, True]
-    assert modules.clear_cache() == 2
+    modules._loaded_modules.clear()
+    assert len(cached.entries()) == 2
+    assert cached.remove(cached.entries()) == []
     take_a_step(cls)
     assert len(compiler.asked) == 3
 
@@ -85,6 +88,7 @@ def test_no_number_compiles_again(compiled: tuple[OptimizerType, FakeCompiler]) 
     assert len(compiler.asked) == 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_cache_that_cannot_be_written(
     compiled: tuple[OptimizerType, FakeCompiler], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -92,10 +96,45 @@ def test_a_cache_that_cannot_be_written(
     blocked = tmp_path / "a file"
     blocked.write_text("")
     monkeypatch.setenv("OPTGEN_CACHE_DIR", str(blocked))
-    module = Path(take_a_step(cls).describe()[0].module)
+    with pytest.warns(RuntimeWarning, match="cannot be written .*Set OPTGEN_CACHE_DIR") as caught:
+        module = Path(take_a_step(cls).describe()[0].module)
+    take_a_step(cls, maximize=True)
+    assert len(caught) == 1
     assert module.is_file()
     assert not module.is_relative_to(blocked)
     shutil.rmtree(module.parent)
+
+
+def test_nowhere_to_write(
+    compiled: tuple[OptimizerType, FakeCompiler], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(**_: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory")
+
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("OPTGEN_CACHE_DIR", str(tmp_path / "a file"))
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", refuse)
+    with pytest.raises(BackendError, match=r"nor a temporary folder can be written.*set OPTGEN_CACHE_DIR"):
+        take_a_step(compiled[0])
+
+
+def test_a_cache_that_is_cleared_while_kernels_are_looked_for(
+    compiled: tuple[OptimizerType, FakeCompiler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls, compiler = compiled
+    take_a_step(cls)
+    modules._loaded_modules.clear()
+    load, cleared = modules.load_module, []
+
+    def load_too_late(path: str) -> modules.Module:
+        if not cleared:
+            cleared.append(cached.remove(cached.entries()))
+        return load(path)
+
+    monkeypatch.setattr(modules, "load_module", load_too_late)
+    take_a_step(cls)
+    assert cleared == [[]]
+    assert len(compiler.asked) == 2
 
 
 def test_the_folder_comes_first(walker: OptimizerType) -> None:
