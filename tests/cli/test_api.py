@@ -9,7 +9,7 @@ import torch
 
 import optgen
 from optgen.errors import BackendError, SpecError, UsageError
-from optgen.runtime import cache
+from optgen.runtime import cache as folders
 from tests.cli.support import RULE, write_rule
 
 
@@ -65,7 +65,7 @@ def test_the_class_shows_its_arguments_and_documentation(tmp_path: Path) -> None
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("OPTGEN_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr(cache, "_temporary", [])
+    monkeypatch.setattr(folders, "_temporary", [])
     with pytest.warns(RuntimeWarning, match="cannot be written"):
         made = optgen.compile(write_rule(tmp_path, RULE + "# elsewhere\n"))
     assert made.__name__ == "Drifter"
