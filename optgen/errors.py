@@ -70,6 +70,10 @@ class StateError(OptgenError, ValueError):
     """A state dict does not fit this optimizer."""
 
 
+class PartialStepError(OptgenError, RuntimeError):
+    """A step was cut after it had begun to store: parameters and state are of two different steps."""
+
+
 class GradientError(OptgenError, ValueError):
     """A gradient (or parameter) cannot be stepped with."""
 

@@ -39,13 +39,13 @@ from optgen.runtime.cpu import (
     cached,
 )
 from optgen.runtime.layout import (
-    BEGIN_STEP,
     CHAIN,
     CLAIM,
     CLOSED,
     CONTEXTS,
     DONE,
     END_SWEEP,
+    ENDED,
     EXTENT_LAYER,
     EXTENT_TENSOR,
     HELP,
@@ -53,6 +53,7 @@ from optgen.runtime.layout import (
     LOOSE_COUNT,
     LOW,
     MODULES,
+    OPEN,
     ORDER,
     P_FUNCTION,
     P_STREAM,
@@ -62,17 +63,17 @@ from optgen.runtime.layout import (
     PARTIAL,
     PARTIAL_WIDTH,
     ROW_TOTAL,
-    RUN_STEP,
+    RUN,
     S_INDEX,
     S_KIND,
     S_OP,
     S_ORDINAL,
     SELECT,
     SERVE,
+    SETTLE,
     SPINS,
     STAGE,
     STAGE_START,
-    STOP,
     STREAM,
     STREAM_FIELDS,
     SUM,
@@ -104,6 +105,7 @@ from optgen.runtime.native import (
     record,
     routine,
     set_number,
+    set_word,
     value,
     word,
 )
@@ -204,11 +206,12 @@ def begin_step(plan):
         if function != 0:
             call_stage(function, ctx, 0, word(ctx, MEMBER_COUNT))
     run_stages(plan, 0, -1)
+    set_word(plan, ENDED, 0)
 
 
 @routine("void(int64, int64)", "noinline", "optsize")
 def end_sweep(plan, sweep):
-    """Finishes the totals of a sweep and runs the stages after it."""
+    """Finishes the totals of a sweep and runs the stages after it: the sweep is complete."""
     ctx = entry(plan, CONTEXTS, 0)
     if word(plan, LOOSE_COUNT) < 0:
         for t in range(word(ctx, TENSORS)):
@@ -217,6 +220,7 @@ def end_sweep(plan, sweep):
         for k in range(word(plan, LOOSE_COUNT)):
             finish(plan, sweep, entry(plan, LOOSE, k))
     run_stages(plan, sweep, -1)
+    set_word(plan, ENDED, sweep)
 
 
 # -- units and threads ---------------------------------------------------------------------------------------------
@@ -281,13 +285,46 @@ def open_sweep(plan, sweep):
         atomic_swap(plan + 8 * CLAIM, sweep << 32)
 
 
-@routine("void(int64)", "optsize")
-def stop(plan):
-    """Hands out no more units, and returns when nobody works on one."""
-    claim = atomic_swap(plan + 8 * CLAIM, CLOSED)
-    claimed, units = claim & LOW, entry(plan, UNIT_COUNT, claim >> 32)
-    while atomic_load(plan + 8 * DONE) & LOW < (claimed if claimed < units else units):
+@routine("int64(int64, int64)", "optsize")
+def open_next(plan, until):
+    """Opens the sweep after those that are complete, and says which; 0 where there is none up to `until`."""
+    sweep = word(plan, ENDED) + 1
+    if sweep > until:
+        return 0
+    open_sweep(plan, sweep)
+    return sweep
+
+
+@routine("int64(int64, int64)", "optsize")
+def end_open_sweep(plan, until):
+    """Completes the sweep that all units were run of, and opens the next."""
+    open_sweep(plan, 0)
+    end_sweep(plan, word(plan, ENDED) + 1)
+    return open_next(plan, until)
+
+
+@routine("void(int64, int64)", "optsize")
+def settle(plan, scratch):
+    """Completes the sweep that is open, if one is; then no thread works on the plan."""
+    sweep = atomic_load(plan + 8 * CLAIM) >> 32
+    if sweep == 0:
+        return
+    help_out(plan, scratch)
+    while atomic_load(plan + 8 * DONE) & LOW != entry(plan, UNIT_COUNT, sweep):
         pass
+    end_open_sweep(plan, 0)
+
+
+@routine("void(int64, int64, int64)", "optsize")
+def run(plan, until, scratch):
+    """All that is left of a step up to the end of a sweep, by this thread."""
+    settle(plan, scratch)
+    if word(plan, ENDED) < 0:
+        begin_step(plan)
+    for s in range(word(plan, ENDED) + 1, until + 1):
+        for unit in range(entry(plan, UNIT_COUNT, s)):
+            run_unit(plan, s, unit, scratch)
+        end_sweep(plan, s)
 
 
 def _digest() -> int:
@@ -304,26 +341,20 @@ def _compile(cache: bool) -> Drive:
     version = _digest()
 
     def drive(plan, action, sweep, scratch):
-        if action == RUN_STEP:
-            begin_step(plan)
-            for s in range(1, word(plan, SWEEPS) + 1):
-                for unit in range(entry(plan, UNIT_COUNT, s)):
-                    run_unit(plan, s, unit, scratch)
-                end_sweep(plan, s)
-        elif action == BEGIN_STEP:
-            begin_step(plan)
-            open_sweep(plan, 1)
+        if action == RUN:
+            run(plan, sweep, scratch)
+        elif action == OPEN:
+            if word(plan, ENDED) < 0:
+                begin_step(plan)
+            return open_next(plan, sweep)
         elif action == SERVE:
             return serve(plan, sweep, scratch)
         elif action == HELP:
             return help_out(plan, scratch)
         elif action == END_SWEEP:
-            open_sweep(plan, 0)
-            end_sweep(plan, sweep)
-            if sweep < word(plan, SWEEPS):
-                open_sweep(plan, sweep + 1)
-        elif action == STOP:
-            stop(plan)
+            return end_open_sweep(plan, sweep)
+        elif action == SETTLE:
+            settle(plan, scratch)
         else:
             return version
         return 0
@@ -333,6 +364,7 @@ def _compile(cache: bool) -> Drive:
 
 
 #: ``drive(plan, action, sweep, scratch)``: addresses of the plan and of this thread's scratch, an action of
-#: :mod:`optgen.runtime.layout`, and the sweep for SERVE and END_SWEEP.
+#: :mod:`optgen.runtime.layout`, and a sweep: the one to SERVE, or the last to RUN or to OPEN (also by END_SWEEP, which
+#: like OPEN gives the sweep that is open now, or 0).
 warm_up.finish()
 drive: Drive = cached(_compile)

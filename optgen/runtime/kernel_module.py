@@ -74,6 +74,7 @@ Manifest = TypedDict(
         "barriers": list[str],
         "select": str | None,
         "stages": list[list[tuple[str, str]]],
+        "stored": NotRequired[list[list[str]]],
         "variants": list[Variant],
     },
 )

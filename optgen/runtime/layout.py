@@ -41,7 +41,8 @@ from optgen.runtime.abi import SEGMENT
     COL_PARTIAL,  # f64[column totals of a program, COL_PARTIAL_WIDTH]: per block of rows
     COL_PARTIAL_WIDTH,
     ZEROS,  # SEGMENT float64 zeros, then 1.0, 0.0
-) = range(35)
+    ENDED,  # sweeps of the step that are complete, with the stages after them; -1 before the step began
+) = range(36)
 CLAIM, DONE = 40, 48  # atomic: on cache lines of their own
 PLAN_WORDS = 56
 
@@ -68,7 +69,7 @@ TENSOR_FIELDS = 13
 CHUNK_FIELDS = 9
 
 #: Actions of :func:`drive`.
-(RUN_STEP, BEGIN_STEP, SERVE, HELP, END_SWEEP, STOP, VERSION) = range(7)
+(RUN, OPEN, SERVE, HELP, END_SWEEP, SETTLE, VERSION) = range(7)
 
 CLOSED = 1 << 31
 LOW = (1 << 32) - 1

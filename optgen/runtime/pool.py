@@ -3,6 +3,9 @@
 Threads sleep on a lock of their own and are woken for a sweep; they claim units of whatever sweep is open then, so one
 that comes late finds nothing to do, or helps with a later one. A step borrows its threads: steps of several Python
 threads share none. After a fork the child starts with none.
+
+An exception in the thread that steps (Ctrl-C, another signal's handler) can only arrive between two calls into compiled
+code. The sweep that is open is completed before it goes on, so that a step is only ever left between two sweeps.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.runtime.layout import BEGIN_STEP, END_SWEEP, HELP, RUN_STEP, SERVE, STOP, scratch_words
+from optgen.runtime.layout import END_SWEEP, HELP, OPEN, RUN, SERVE, SETTLE, scratch_words
 
 LINE = 64
 
@@ -81,48 +84,54 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _borrow(count: int) -> list[Worker]:
-    """So many sleeping threads, or fewer where the system allows no more."""
+def _borrow(count: int, max_streams: int) -> list[Worker]:
+    """So many sleeping threads with scratch for so many streams, or fewer where the system has no room for more."""
     workers: list[Worker] = []
     while len(workers) < count:
         try:
-            workers.append(_idle.pop())
-        except IndexError:
-            try:
-                workers.append(Worker())
-            except RuntimeError:
-                break
-    return workers
+            worker = _idle.pop() if _idle else Worker()
+            workers.append(worker)
+            if worker.scratch.max_streams < max_streams:
+                worker.scratch = Scratch(max_streams)
+        except IndexError:  # another thread was faster
+            continue
+        except (RuntimeError, MemoryError):
+            break
+    fit = [worker for worker in workers if worker.scratch.max_streams >= max_streams]
+    if len(fit) < len(workers):
+        _idle.extend(worker for worker in workers if worker not in fit)
+    return fit
 
 
-def run_step(job: Job, sweeps: int, scratch: Scratch, threads: int) -> int:
-    """One optimizer step with so many threads, the caller's included; the number of calls into compiled code."""
+def run_step(job: Job, until: int, scratch: Scratch, threads: int) -> int:
+    """Runs what is left of a step, to the end of sweep `until`, with so many threads, the caller's included.
+
+    The number of calls into compiled code. After an exception the job's plan says how many sweeps are complete.
+    """
     from optgen.runtime.driver import drive
 
-    plan, own = job.plan, scratch.address
+    plan, own, calls = job.plan, scratch.address, 1
     if threads <= 1:
-        drive(plan, RUN_STEP, 0, own)
-        return 1
-    workers = _borrow(threads - 1)
-    done = False
+        drive(plan, RUN, until, own)
+        return calls
+    workers = _borrow(threads - 1, scratch.max_streams)
     try:
         for worker in workers:
-            if worker.scratch.max_streams < scratch.max_streams:
-                worker.scratch = Scratch(scratch.max_streams)
             worker.job = job
-        drive(plan, BEGIN_STEP, 0, own)
-        for sweep in range(1, sweeps + 1):
+        sweep = drive(plan, OPEN, until, own)
+        while sweep:
             for worker in workers:
                 worker.wake()
             if not drive(plan, SERVE, sweep, own):
                 job.finished.acquire()
-            drive(plan, END_SWEEP, sweep, own)
-        done = True
+            sweep = drive(plan, END_SWEEP, until, own)
+            calls += 2 + len(workers)
+    except BaseException:  # whoever catches it may free the memory that threads work on
+        job.broken = True
+        drive(plan, SETTLE, 0, own)
+        raise
     finally:
-        if not done:  # an interrupt: whoever catches it may free the memory that threads work on
-            job.broken = True
-            drive(plan, STOP, 0, own)
         for worker in workers:
             worker.job = None
         _idle.extend(workers)
-    return 1 + sweeps * (2 + len(workers))
+    return calls

@@ -29,6 +29,7 @@ from optgen.runtime.graph import Edges, Graph, Neighbours, matched_groups, neigh
 from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.pool import Job, Scratch, run_step
 from optgen.runtime.programs import chainable, coupled, programs, slot_bytes
+from optgen.runtime.progress import reading_sweeps
 from optgen.runtime.rule_info import view
 
 __all__ = ["Manifest", "Module", "Tables", "TensorInfo", "load_module"]
@@ -75,6 +76,7 @@ class Tables:
         manifest = self._manifest = modules[0].manifest
         self.coupled = coupled(manifest)
         self._programs = programs(modules)
+        self._reading = self._reading_sweeps = reading_sweeps([module.manifest for module in modules])
         self._keep: dict[str, NDArray[np.generic]] = {}
         self._contexts = np.zeros((len(modules), Word.COUNT), dtype=np.int64)
         self._plan = np.zeros(at.PLAN_WORDS, dtype=np.int64)
@@ -125,7 +127,7 @@ class Tables:
         """Which tensors have a gradient in the next step. Nothing happens if these are the same as last time."""
         if self._active is not None and np.array_equal(active, self._active):
             return
-        self._active = active.copy()
+        self._active = None
         present = np.zeros(self._layer_count, dtype=np.bool_)
         present[np.array(self._players, dtype=np.int64)[active]] = True
         beside = present[self._players] if self.coupled and self.infos else np.zeros(len(self.infos), dtype=np.bool_)
@@ -137,22 +139,44 @@ class Tables:
             self._set_edges(found)
             if self._manifest["stencil"]:
                 self._set_neighbours(neighbours(found, self._players, self._roles))
+        self._active = active.copy()
 
     # -- the step ---------------------------------------------------------------------------------------------------
 
     def run(self, step: int, *, threads: int, order_seed: int | None = None) -> None:
         """Runs one step. step: 1 + optimizer steps completed; order_seed: for tests, the work in random order."""
+        self.prepare(step, threads=threads, order_seed=order_seed)
+        self.store()
+
+    def prepare(self, step: int, *, threads: int, order_seed: int | None = None) -> None:
+        """Makes a step ready, its memory included, so that nothing but kernels is left of it."""
         self._calls = 0
-        if not self._mode.any():
-            return
         self._step[0] = step
         if self._moved:
             self._place()
         threads = threads if self._bytes >= THREADED_BYTES or order_seed is not None else 1
         self._arrange(threads > 1, order_seed)
-        if self._job.broken:
+        if self._job.broken or self._plan[at.CLAIM] > at.LOW:  # or this is a child, forked in the middle of a sweep
             self._job = self._new_job()
-        self._calls = run_step(self._job, self._manifest["sweeps"], self._scratch, min(threads, self._claims))
+        self._threads = min(threads, self._claims)
+        self._plan[at.ENDED] = -1 if self._mode.any() else self._manifest["sweeps"]
+
+    def read(self) -> None:
+        """Runs the sweeps of a prepared step that only read."""
+        if self._reading > 0:
+            self._run_to(self._reading, self._threads)
+
+    def store(self, threads: int | None = None) -> None:
+        """Runs all that is left of a prepared step, also of one that an exception left."""
+        self._run_to(self._manifest["sweeps"], threads or self._threads)
+
+    def _run_to(self, sweep: int, threads: int) -> None:
+        if self._plan[at.ENDED] < sweep:
+            self._calls += run_step(self._job, sweep, self._scratch, threads)
+
+    def progress(self) -> tuple[int, int]:
+        """Sweeps of the step that are complete, -1 before it began; and how many there are before any that stores."""
+        return int(self._plan[at.ENDED]), self._reading
 
     def calls(self) -> int:
         """Calls into compiled code made by the last run."""
@@ -304,7 +328,7 @@ class Tables:
         """Puts the work in order, unless it is."""
         if self._arrangement == (threaded, order_seed) and order_seed is None:
             return
-        self._arrangement = threaded, order_seed
+        self._arrangement = None
         chained = np.full(len(self.infos), chainable(self._manifest))
         if threaded:
             chained &= self._numel * slot_bytes(self._manifest) <= CACHE_BYTES
@@ -312,6 +336,7 @@ class Tables:
         if order_seed is not None:
             work = shuffled(work, np.random.default_rng(order_seed))
         self._use(work)
+        self._arrangement = threaded, order_seed
 
     def _use(self, work: Claims) -> None:
         self._claims = max(1, len(work.units))
@@ -323,6 +348,7 @@ class Tables:
         self._put(at.LOOSE, work.loose)
         self._plan[at.SWEEP_UNITS] = work.sweep_units
         self._plan[at.LOOSE_COUNT] = len(work.loose) if len(work.chain) else -1
+        self._reading = min(self._reading_sweeps, 0) if len(work.chain) else self._reading_sweeps
 
     def _turned(self, tensor: int) -> bool:
         """Whether the rows of the matrix view run along memory's columns."""

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optgen.errors import GradientError, UsageError
+from optgen.errors import GradientError, PartialStepError, UsageError
 from optgen.runtime import torch_checks
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.tables import Tables
+from optgen.runtime.torch_cut import CUT, begun, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
@@ -167,6 +168,8 @@ class Binding:
         self.stepped = self.params
         self.pointers: list[int] = []
         self.strides: list[tuple[int, ...]] = []
+        self.done = 0
+        self.cut = ""
         self.place()
 
     def place(self) -> None:
@@ -303,11 +306,46 @@ class Binding:
                 bound.tables.inputs[:] = [numbers[name] for name in bound.inputs]
 
     def run(self, step: int) -> None:
-        """Runs the kernels and tells autograd which parameters changed."""
+        """Runs the kernels and tells autograd which parameters changed.
+
+        Everything that allocates comes first, then the sweeps that only read, of all parts, then those that store. An
+        exception finds all old or all new (`done` is then this step), or `cut` says what was left behind.
+        """
         threads = torch.get_num_threads()
-        for bound in self.bound:
-            bound.tables.run(step, threads=threads)
-        torch.autograd.graph.increment_version(self.stepped)
+        tables = [bound.tables for bound in self.bound]
+        for each in tables:
+            each.prepare(step, threads=threads)
+        try:
+            if len(tables) > 1:
+                for each in tables:
+                    each.read()
+            self.cut = CUT
+            for each in tables:
+                each.store()
+            torch.autograd.graph.increment_version(self.stepped)
+            self.done, self.cut = step, ""
+        except BaseException as error:
+            self._complete(step, error)
+            raise
+
+    def _complete(self, step: int, error: BaseException) -> None:
+        """Stores what is left, if storing had begun. PartialStepError where even that fails."""
+        tables = [bound.tables for bound in self.bound]
+        if not any(begun(each) for each in tables):
+            self.cut = ""
+            return
+        try:
+            for each in tables:
+                each.store(threads=1)
+        except Exception as failure:
+            self.cut = cut_message(step, self.plan, tables)
+            if isinstance(error, Exception):
+                raise PartialStepError(self.cut) from failure
+            error.add_note(self.cut)  # an interrupt stays one
+            return
+        finally:
+            torch.autograd.graph.increment_version(self.stepped)
+        self.done, self.cut = step, ""
 
     def calls(self) -> int:
         """Calls into compiled code made by the last step."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from optgen.errors import GradientError, HyperError, StateError, UsageError
+from optgen.errors import GradientError, HyperError, PartialStepError, StateError, UsageError
 from optgen.runtime import torch_checks, torch_conversion, torch_groups, torch_report
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
 from optgen.runtime.torch_binding import Binding
@@ -39,6 +39,8 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     RULE: ClassVar[RuleInfo]
+    #: What a step that was cut while it stored left behind, until state is loaded.
+    _cut: str = ""
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class Optimizer(torch.optim.Optimizer):
 
         StateError if torch has none, or lacks an option that is in use.
         """
+        self._check_whole()
         binding = self._current()
         return torch_conversion.to_torch(self.RULE, self.param_groups, self.state, binding.plan)
 
@@ -105,14 +108,33 @@ class Optimizer(torch.optim.Optimizer):
         """Updates every parameter that has a gradient, in place, and returns the closure's loss.
 
         `inputs` are the values that the rule reads at each step; an input called `loss` is taken from the closure.
-        Raises before anything is changed if a gradient or a hyper-parameter cannot be used.
+        Raises before anything is changed if a gradient or a hyper-parameter cannot be used. An exception from outside
+        (Ctrl-C, no memory) leaves all parameters and all state as before the step, or all as after it, and then
+        `global_step` counts it; PartialStepError, now and until a state is loaded, where neither could be had.
         """
+        self._check_whole()
         loss: float | None = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
             if "loss" not in inputs and any(given.name == "loss" for given in self.RULE.inputs):
                 inputs["loss"] = loss
+        step = self._global_step + 1
+        try:
+            self._ready(inputs).run(step)
+            self._global_step = step
+        except BaseException:
+            # Tables may be written in part: the next step makes them anew. No call here, so nothing can interrupt it.
+            binding, self._binding = self._binding, None
+            if binding is not None:
+                self._cut = binding.cut
+                if binding.done == step:
+                    self._global_step = step
+            raise
+        return loss
+
+    def _ready(self, inputs: Mapping[str, object]) -> Binding:
+        """The binding with all that the groups, the gradients and the caller say now."""
         binding = self._binding
         if binding is None or binding.stale(self.param_groups, self.state):
             binding = self._bind()
@@ -121,9 +143,12 @@ class Optimizer(torch.optim.Optimizer):
             binding = self._bind()
         binding.gradients()
         binding.set_inputs(inputs)
-        binding.run(self._global_step + 1)
-        self._global_step += 1
-        return loss
+        return binding
+
+    def _check_whole(self) -> None:
+        """PartialStepError if an earlier step was cut while it stored, and no state was loaded since."""
+        if self._cut:
+            raise PartialStepError(self._cut)
 
     @property
     def global_step(self) -> int:
@@ -146,14 +171,18 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         own = (*FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
         torch_checks.unknown_keys(self.RULE, param_group, own)
-        _add_param_group(self, param_group)
+        count = len(self.param_groups)
         try:
+            _add_param_group(self, param_group)
             self._adopt_group(self.param_groups[-1])
             if self._made:
                 self._spread(self.param_groups[-1])
                 self._bind()
-        except Exception:
-            self.param_groups.pop()
+        except BaseException:
+            for group in self.param_groups[count:]:
+                for param in group["params"]:
+                    self.state.pop(param, None)
+            del self.param_groups[count:]
             raise
 
     def _adopt_group(self, group: Group) -> None:
@@ -240,7 +269,11 @@ class Optimizer(torch.optim.Optimizer):
     # --- saving and loading
 
     def state_dict(self) -> dict[str, Any]:
-        """State and groups, as torch gives them; each group also says which rule and which step it was saved from."""
+        """State and groups, as torch gives them; each group also says which rule and which step it was saved from.
+
+        PartialStepError after a step that was cut while it stored: there is nothing whole to save.
+        """
+        self._check_whole()
         saved = super().state_dict()
         describe_groups(saved, self.RULE, self._options, self._global_step)
         return saved
@@ -271,9 +304,9 @@ class Optimizer(torch.optim.Optimizer):
         state: defaultdict[Tensor, Any] = defaultdict(dict)
         for member, wanted, own in zip(made.members, slots, saved.states, strict=True):
             state[member.param] = copied(own or {}, member.param, wanted)
-        self.__dict__.update(state=state, param_groups=saved.groups)
-        self._global_step = saved.global_step
-        self._binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))
+        binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))
+        taken = {"state": state, "param_groups": saved.groups, "_global_step": saved.global_step, "_cut": ""}
+        self.__dict__.update(taken, _binding=binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
@@ -286,7 +319,8 @@ class Optimizer(torch.optim.Optimizer):
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_options": self._options, "_global_step": self._global_step}
+        own = {"_options": self._options, "_global_step": self._global_step, "_cut": self._cut}
+        return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._binding = None

@@ -127,6 +127,8 @@ class ReferenceTables:
         self.inputs: Array = np.zeros(len(self._names))
         self._layout: dict[tuple[int, int], tuple[int, ...] | None] = {}
         self._active: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
+        self._number, self._ended = 0, -1
+        self._stepped: list[ReferenceTensor] = []
 
     def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
         """Element strides of a slot's tensor; None where it is contiguous."""
@@ -144,26 +146,43 @@ class ReferenceTables:
         """The interpreter has no variants."""
         return ["reference"] * len(self._infos)
 
-    def run(self, step: int, *, threads: int, order_seed: int | None = None) -> None:
-        """One step."""
-        del threads, order_seed
+    def prepare(self, step: int, *, threads: int) -> None:
+        """Begins a step; `threads` does not matter here."""
+        del threads
+        self._number, self._ended, self._stepped = step, -1, []
+
+    def read(self) -> None:
+        """Works out the step without storing anything."""
         tensors = [self._tensor(i) for i in range(len(self._infos))]
         self._interpreter.torch_step(
             _origin(self._plan.rule),
             tensors,
-            step=step,
+            step=self._number,
             inputs=dict(zip(self._names, map(float, self.inputs), strict=True)),
             maximize=bool(self._part.settled[MAXIMIZE]),
             edges=self._plan.edges,
             laplacian=self._laplacian,
             coupling=self._coupling,
         )
-        for i, tensor in enumerate(tensors):
+        self._stepped = tensors
+        self._ended = 0
+
+    def store(self, threads: int | None = None) -> None:
+        """Works out the step, if that was not done, and stores it; again where an exception came in between."""
+        del threads
+        if self._ended < 0:
+            self.read()
+        self._ended = 1
+        for i, tensor in enumerate(self._stepped):
             for j, slot in enumerate(self._slots[i]):
                 if slot["role"] == "counter":
                     self._view(i, j)[...] = tensor.t
                 elif slot["role"] != "gradient" and self.address[i, j]:
                     self._view(i, j)[...] = tensor.values[slot["name"]]
+
+    def progress(self) -> tuple[int, int]:
+        """1 once storing began, else 0 or less; and 0, which is the last that stores nothing."""
+        return self._ended, 0
 
     def _tensor(self, i: int) -> ReferenceTensor:
         values = {

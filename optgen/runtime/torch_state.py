@@ -108,12 +108,16 @@ def _touched_always(module: Module) -> frozenset[str]:
 
 
 def materialise(state: MutableMapping[Tensor, Slots], plan: Plan) -> list[Schema]:
-    """Gives every parameter the slots it lacks; slots that fit stay. StateError for one that cannot stay or be made."""
+    """Gives every parameter the slots it lacks; slots that fit stay.
+
+    StateError for one that cannot stay or be made. Nothing is given before everything is made.
+    """
     wanted = schemas(plan)
     for member, slots in zip(plan.members, wanted, strict=True):
         _check_kept(state.get(member.param, {}), slots, member)
+    draft: dict[Tensor, Slots] = {member.param: dict(state.get(member.param, {})) for member in plan.members}
     for i, (member, slots) in enumerate(zip(plan.members, wanted, strict=True)):
-        own = state[member.param]
+        own = draft[member.param]
         fresh = not steps_done(own)
         if not isinstance(own.get(STEP), Tensor) or own[STEP].dtype != torch.float32:
             done = float(own.get(STEP, 0.0))
@@ -121,8 +125,13 @@ def materialise(state: MutableMapping[Tensor, Slots], plan: Plan) -> list[Schema
         for name, slot in slots.items():
             if slot.fits(own.get(name)):
                 continue
-            source = _peer(state, plan, i, name, slot) if fresh else None
+            source = _peer(draft, plan, i, name, slot) if fresh else None
             own[name] = source.clone() if source is not None else slot.make(member.param)
+    for param, made in draft.items():
+        own = state[param]
+        for name, value in made.items():
+            if own.get(name) is not value:
+                own[name] = value
     return wanted
 
 

@@ -372,7 +372,7 @@ def test_fork(model: Make) -> None:
 def test_interrupted_step(model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = model("normed", arrays([(600, 700), (900, 700)], 2))
     one.step(1, threads=2)
-    workers = _borrow(1)
+    workers = _borrow(1, 0)
     with monkeypatch.context() as patch:
         patch.setattr(type(workers[0]), "wake", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
