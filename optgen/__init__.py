@@ -14,12 +14,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from optgen import verify as verify
     from optgen.api import compile as compile  # noqa: A004
+    from optgen.api import compose as compose
     from optgen.api import load as load
     from optgen.spec.model import Spec as Rule
 
-__all__ = ["Rule", "__version__", "compile", "load", "verify"]
+__all__ = ["Rule", "__version__", "compile", "compose", "load", "verify"]
 
-_WHERE = {"Rule": ("optgen.spec.model", "Spec"), "compile": ("optgen.api", "compile"), "load": ("optgen.api", "load")}
+_WHERE = {
+    "Rule": ("optgen.spec.model", "Spec"),
+    "compile": ("optgen.api", "compile"),
+    "compose": ("optgen.api", "compose"),
+    "load": ("optgen.api", "load"),
+}
 
 
 def __getattr__(name: str) -> object:

@@ -21,13 +21,23 @@ _BACKEND = "_optgen_backend"
 
 
 def load(origin: str | os.PathLike[str]) -> Spec:
-    """The rule of a shipped name, or of the path of a YAML file.
+    """The rule of a shipped name, of the path of a YAML file, or of several joined by `+`.
 
     Raises SpecError where the text is at fault, and UsageError where there is no such rule.
     """
     from optgen.spec import loader
 
     return loader.load(origin)
+
+
+def compose(*parts: Spec | str | os.PathLike[str]) -> Spec:
+    """One rule of a rule and the transforms that join it, left to right; each a rule, a shipped name or a path.
+
+    `compose("RULE", "TRANSFORM")` is `load("RULE+TRANSFORM")`. Raises SpecError where the parts do not go together.
+    """
+    from optgen.spec import loader
+
+    return loader.combine(parts)
 
 
 def compile(  # noqa: A001
@@ -40,7 +50,7 @@ def compile(  # noqa: A001
     Raises SpecError for what the text gets wrong, and BackendError or UsageError for what cannot be served.
     """
     from optgen.backend.registry import installed
-    from optgen.generate import FRAMEWORKS, Request, files, write
+    from optgen.generate import FRAMEWORKS, Request, files, frozen, write
     from optgen.runtime import cache
 
     spec = load(rule) if isinstance(rule, str | os.PathLike) else rule
@@ -51,12 +61,12 @@ def compile(  # noqa: A001
     about = _about(spec, framework, backend)
     key = cache.key(spec.name, about)
     backends = installed()[:1] if backend is None else [backend]
-    text, module = f"{spec.name}.yaml", f"optgen_compiled_{key.replace('-', '_')}"
+    module = f"optgen_compiled_{key.replace('-', '_')}"
     while True:
         folder = cache.writable(cache.CLASSES) / key
-        made = files(Request(spec, backends, ("float32",), (framework,), origin=str(folder / text)))
-        # a copy of the rule goes along: an edit of the original does not reach this class
-        write(folder, {**made, text: spec.text, cache.ABOUT: cache.described(about)})
+        origin, copies = frozen(spec, folder)
+        made = files(Request(spec, backends, ("float32",), (framework,), origin=origin))
+        write(folder, {**made, **copies, cache.ABOUT: cache.described(about)})
         try:
             return _class(_module(folder / f"{framework}.py", module), spec.class_name, backend)
         except FileNotFoundError:  # another process cleared the cache meanwhile

@@ -40,6 +40,16 @@ def license_text() -> str:
     return text
 
 
+def transforms_dir() -> Path:
+    """The folder of shipped transforms."""
+    return specs_dir() / "transforms"
+
+
+def is_shipped(path: str) -> bool:
+    """Whether a text is one that ships."""
+    return Path(path).parent in (specs_dir(), transforms_dir())
+
+
 def cache_dir() -> Path:
     """The folder for built kernels: OPTGEN_CACHE_DIR, else the platform's cache folder. It may not exist yet."""
     named = os.environ.get(CACHE_VARIABLE)

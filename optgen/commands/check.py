@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from optgen.commands.arguments import DTYPES
 from optgen.commands.output import say, tracked
 from optgen.errors import OptgenError, SpecError
+
+if TYPE_CHECKING:
+    from optgen.spec.model import Spec
 
 
 @click.command("check")
@@ -37,6 +42,8 @@ def check(origin: str) -> str:
     from optgen.spec.loader import load
 
     spec = load(origin)
+    if spec.kind == "transform":
+        return _transform(origin, spec)
     found = explain(spec)
     files(Request(spec, installed(), DTYPES, list(FRAMEWORKS)))
 
@@ -46,3 +53,12 @@ def check(origin: str) -> str:
         raise SpecError(diagnostics)
     costs = f"{found['bytes_per_param']} bytes moved and {found['state_bytes_per_param']} of state per parameter"
     return f"{origin}: ok ({costs}; examples: {len(spec.examples)}, claims: {len(spec.claims)})"
+
+
+def _transform(origin: str, spec: Spec) -> str:
+    """The same about a transform, which is checked as it joins the rules of its examples."""
+    rules = list(dict.fromkeys(example.rule for example in spec.examples if example.rule))
+    for rule in rules:
+        check(f"{rule}+{origin}")
+    joined = f"joined to {', '.join(rules)}" if rules else "without an example, so nothing was run"
+    return f"{origin}: ok (a transform, {joined}; examples: {len(spec.examples)}, claims: {len(spec.claims)})"

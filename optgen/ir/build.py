@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
-from xdsl.dialects.builtin import ModuleOp, StringAttr, UnknownLoc
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, UnknownLoc
 from xdsl.ir import Block, Region, SSAValue
 
 from optgen.errors import Diagnostic, Location, SpecError
@@ -18,7 +18,7 @@ from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
 from optgen.spec.model import Spec, State
 from optgen.spec.source import in_order
-from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text
+from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text, names_in
 
 ELEMENT = ValueType.of(Extent.ELEM)
 #: Storage dtypes that a state may declare, by the kind of its start.
@@ -44,7 +44,7 @@ def state_slots(state: State) -> tuple[str, ...]:
 class _Builder:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.text = Expressions(spec.hypers, spec.inputs, spec.text.splitlines())
+        self.text = Expressions(spec.hypers, spec.inputs, spec.line)
         self.slots: dict[str, ValueType] = {"param": ELEMENT, "g": ELEMENT}
         self.within = Extent.MODEL  # the extent of the conditions around a statement, taken together
         self.skipped = Extent.MODEL  # and of those under which a `skip` was written before it
@@ -88,8 +88,14 @@ class _Builder:
                 self._body(statements)
         if self.found:
             raise SpecError(in_order(self.found))
+        wanted = names_in(spec.evaluate) if spec.evaluate is not None else ()
+        keep = [slot for state in spec.states.values() if state.name in wanted for slot in state_slots(state)]
         return rule.ProgramOp(
-            properties={"sym_name": StringAttr(spec.name), "matrix": StringAttr(str(spec.matrix))},
+            properties={
+                "sym_name": StringAttr(spec.name),
+                "matrix": StringAttr(str(spec.matrix)),
+                **({"keep": ArrayAttr([StringAttr(slot) for slot in keep])} if keep else {}),
+            },
             regions=[Region(body)],
         )
 
@@ -97,9 +103,7 @@ class _Builder:
         spec = self.spec
         if spec.kind == "transform":
             first = next(body[0].loc for body in spec.stages.values() if body)
-            self._refuse(first, "a transform has no kernels of its own", "it is for joining a rule, not built yet")
-        if spec.when is not None:
-            self._refuse(spec.when.loc, "when/else is not built yet", "give such tensors an optimizer of their own")
+            self._refuse(first, "a transform has no kernels of its own", f"join it to a rule: RULE+{spec.name}")
         if spec.stages.get("probe"):
             where = spec.stages["probe"][0].loc
             self._refuse(where, "the probe stage is not built yet", "take the gradient where the weights are")

@@ -73,12 +73,14 @@ def with_article(extent: Extent) -> str:
 class Expressions:
     """Lowers expressions with the given names in scope."""
 
-    def __init__(self, hypers: Mapping[str, Hyper], inputs: Mapping[str, Input], lines: Sequence[str]) -> None:
+    def __init__(
+        self, hypers: Mapping[str, Hyper], inputs: Mapping[str, Input], line: Callable[[Location], str]
+    ) -> None:
         self.hypers = hypers
         self.inputs = inputs
         self.variables: dict[str, Variable] = {}
         self.statement = ""
-        self._lines = lines
+        self._line = line
         self.emitter: Emitter | None = None
 
     @property
@@ -89,8 +91,7 @@ class Expressions:
 
     def fail(self, where: Location, message: str, hint: str) -> NoReturn:
         """Refuse the text at a place; the hint says what to do."""
-        source = self._lines[where.line - 1] if 0 < where.line <= len(self._lines) else ""
-        raise SpecError([Diagnostic(where, message, hint, source)])
+        raise SpecError([Diagnostic(where, message, hint, self._line(where))])
 
     # Words are scalars or vectors; most forms apply entry by entry.
 

@@ -7,16 +7,18 @@ ends in `rule.final` (the new value of a slot) and `rule.advance` (whether the u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
+    ArrayAttr,
     FlatSymbolRefAttrConstr,
     FloatAttr,
     IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
 )
-from xdsl.ir import Dialect, SSAValue
+from xdsl.ir import Attribute, Dialect, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     VarConstraint,
@@ -384,14 +386,24 @@ class DeclareStateOp(IRDLOperation):
 
 @irdl_op_definition
 class ProgramOp(IRDLOperation):
-    """`rule.program @name matrix "trailing" { ... }`: declarations, then the body in memory form."""
+    """`rule.program @name matrix "trailing" { ... }`: declarations, then the body in memory form.
+
+    `keep` lists the slots that are wanted for themselves, such as an average of the weights to evaluate with.
+    """
 
     name = "rule.program"
     sym_name = prop_def(SymbolNameConstraint())
     matrix = prop_def(StringAttr)
+    keep = opt_prop_def(base(ArrayAttr))
     body = region_def("single_block")
     traits = traits_def(NoTerminator())
-    assembly_format = "$sym_name `matrix` $matrix $body attr-dict"
+    assembly_format = "$sym_name `matrix` $matrix (`keep` $keep^)? $body attr-dict"
+
+    @property
+    def kept(self) -> list[str]:
+        """The names in `keep`."""
+        items: Iterable[Attribute] = list(self.keep) if isinstance(self.keep, ArrayAttr) else ()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return [item.data for item in items if isinstance(item, StringAttr)]
 
 
 @irdl_op_definition

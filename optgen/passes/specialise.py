@@ -14,7 +14,7 @@ After: a `rule.variant` with `rule.when 1, %due` and `rule.final @m, %m`, and on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i1
@@ -60,7 +60,7 @@ def specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specia
         pending += [(*run.decisions[:i], False) for i in range(len(run.decisions) - 1, len(decisions) - 1, -1)]
         if len(variants) > MAX_VARIANTS:
             raise BackendError(f"the conditions of @{program.sym_name.data} make more than {MAX_VARIANTS} variants")
-    _drop_dead_states(variants)
+    _drop_dead_states(variants, program.kept)
     module = ModuleOp(list(variants))
     module.verify()
     return Specialised(module, dict(sorted(settled.items())))
@@ -384,15 +384,15 @@ def cone(value: SSAValue) -> set[SSAValue]:
     return seen
 
 
-def _drop_dead_states(variants: list[rule.VariantOp]) -> None:
-    """Erase finals of slots that never reach `param`, in any variant, at any step."""
+def _drop_dead_states(variants: list[rule.VariantOp], kept: Sequence[str]) -> None:
+    """Erase finals of slots that never reach `param` or one that is kept, in any variant, at any step."""
     reads: dict[str, set[str]] = {}
     for variant in variants:
         for op in variant.body.block.ops:
             if isinstance(op, rule.FinalOp):
                 olds = {p.slot.string_value() for v in cone(op.value) if isinstance(p := producer(v), rule.OldOp)}
                 reads.setdefault(op.slot.string_value(), set()).update(olds)
-    live, stack = {"param"}, ["param"]
+    live, stack = {"param", *kept}, ["param", *kept]
     while stack:
         for name in reads.get(stack.pop(), ()):
             if name not in live:

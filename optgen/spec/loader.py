@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import keyword
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from optgen.errors import Location, UsageError, suggest
-from optgen.paths import specs_dir
+from optgen.paths import specs_dir, transforms_dir
 from optgen.spec import checks
+from optgen.spec.composition import Find, Heading, is_path, join_named, read_composition, split
 from optgen.spec.declarations import (
     read_claims,
     read_hypers,
@@ -28,9 +29,10 @@ from optgen.spec.declarations import (
 from optgen.spec.document import Word, compose
 from optgen.spec.examples import Context, read_examples
 from optgen.spec.fields import Fields, read_body, resolve
+from optgen.spec.join import Piece, join
 from optgen.spec.model import STAGES, Spec
-from optgen.spec.source import Source
-from optgen.spec.syntax import Assign, Binary, Expr, Name, Stmt, names_in
+from optgen.spec.source import Source, digest
+from optgen.spec.syntax import NOWHERE, Assign, Binary, Expr, Name, Stmt, names_in
 from optgen.spec.vocabulary import REQUIRED_KEYS, TOP_KEYS, VERSION
 
 RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -38,29 +40,56 @@ RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def load(rule: str | os.PathLike[str]) -> Spec:
-    """The rule of a shipped name, or of a path (it ends with .yaml or holds a separator).
+    """The rule of a shipped name, of a path (it ends with .yaml or holds a separator), or of several joined by `+`.
 
     Raises UsageError for a name or file that does not exist, SpecError for a text at fault.
     """
     text = os.fspath(rule)
-    if isinstance(rule, os.PathLike) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
-        return _read(Source.read(Path(text)))
-    if "+" in text:
-        raise UsageError(f'joining rules ("{text}") is not built yet. Name one rule: ' + ", ".join(shipped()))
-    if text not in shipped():
-        hint = suggest(text, shipped()) or "the shipped rules are " + ", ".join(shipped())
-        raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
-    return _read(Source.read(specs_dir() / f"{text}.yaml"))
+    if isinstance(rule, os.PathLike) or len(split(text)) == 1 or Path(text).is_file():
+        return _alone(_find(text, (), whole=isinstance(rule, os.PathLike)))
+    return join_named(text, lambda name, where: replace(_find(name, ()), where=where))
 
 
 def loads(text: str, path: str = "<text>") -> Spec:
     """The rule in a text. SpecError, with positions in `path`, where it is at fault."""
-    return _read(Source(text, path))
+    return _alone(_read(Source(text, path), ()))
+
+
+def combine(parts: Sequence[Spec | str | os.PathLike[str]]) -> Spec:
+    """The rule of several parts, each a rule or transform, a name or a path, as `A+B+C` joins them.
+
+    Raises what `load` raises; places of rules given as such are those of their texts.
+    """
+    pieces: list[Piece] = []
+    for part in parts:
+        piece = Piece(part, NOWHERE) if isinstance(part, Spec) else _find(os.fspath(part), ())
+        pieces.append(replace(piece, where=Location(piece.spec.path, 1, 1)))
+    if not pieces:
+        raise UsageError("there is nothing to compose; give a rule and transforms")
+    return join(pieces, lambda _: "")
 
 
 def shipped() -> list[str]:
-    """Names of the shipped rules, sorted."""
+    """Names of the shipped rules, sorted; transforms are not among them."""
     return list(_names_in(specs_dir()))
+
+
+def transforms() -> list[str]:
+    """Names of the shipped transforms, sorted."""
+    return list(_names_in(transforms_dir()))
+
+
+def partnered(transform: str) -> str:
+    """What to load to see a transform at work: joined to the rule of its first example."""
+    rules = [example.rule for example in load(transform).examples if example.rule]
+    if not rules:
+        raise UsageError(f"{transform} is a transform without an example; join it to a rule: RULE+{transform}")
+    return f"{rules[0]}+{transform}"
+
+
+def cases() -> list[str]:
+    """Everything that ships and steps: every rule, and every transform joined to the rule of its first example."""
+    return [*shipped(), *(partnered(name) for name in transforms())]
 
 
 @cache
@@ -68,14 +97,61 @@ def _names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in folder.glob("*.yaml")))
 
 
-def _read(source: Source) -> Spec:
+def _alone(piece: Piece) -> Spec:
+    """A text by itself; a rule with `else` is joined with the rule that takes its place."""
+    return join([piece], lambda _: "") if piece.others else piece.spec
+
+
+def _find(text: str, above: Sequence[str], folder: Path | None = None, *, whole: bool = False) -> Piece:
+    """The text of a name, or of a path, relative to a folder. `above` are the texts that asked for it."""
+    if whole or is_path(text):
+        return _read(Source.read((folder or Path()) / text), above)
+    if text in shipped():
+        return _read(Source.read(specs_dir() / f"{text}.yaml"), above)
+    if text in transforms():
+        return _read(Source.read(transforms_dir() / f"{text}.yaml"), above)
+    known = [*shipped(), *transforms()]
+    hint = suggest(text, known) or f"the shipped rules are {', '.join(shipped())}"
+    raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
+
+
+def _read(source: Source, above: Sequence[str]) -> Piece:
+    """A text, and the rules that take its place where it has `else`."""
+    if source.path in above:
+        source.report.error(source.at(1, 1), "this text takes part in itself", "remove it from its own parts")
+        source.report.check()
+    inner = (*above, source.path)
+    folder = Path(source.path).parent
+
+    def find(text: str, where: Location) -> Piece:
+        return replace(_find(text, inner, folder), where=where)
+
     top = Fields(source, compose(source), "a rule")
-    report = source.report
+    if top.get("compose") is not None:
+        return Piece(_composition(replace(top, what="a composition"), find), NOWHERE)
+    spec = _written(top)
+    if not spec.otherwise:
+        return Piece(spec, NOWHERE)
+    other = find(spec.otherwise, top.at("else"))
+    if other.spec.kind != "rule":
+        source.report.error(top.at("else"), f"{spec.otherwise} is a transform", "name a rule under `else`")
+        source.report.check()
+    return Piece(spec, NOWHERE, (other.spec, *other.others))
+
+
+def _composition(top: Fields, find: Find) -> Spec:
     _check_version(top)
-    top.check_keys(TOP_KEYS)
-    for key in REQUIRED_KEYS:
-        if top.get(key) is None:
-            report.error(top.table.loc, f'the rule has no "{key}"', f"add `{key}: ...`")
+    _check_required(top)
+    name = _rule_name(top)
+    heading = Heading(name, _class_name(top, name), find, lambda rule, where: check_rule_name(top, rule, where))
+    return read_composition(top, heading)
+
+
+def _written(top: Fields) -> Spec:
+    source, report = top.source, top.report
+    _check_version(top)
+    top.check_keys([key for key in TOP_KEYS if key != "defaults"])
+    _check_required(top)
     kind = top.word("kind") or "rule"
     if kind not in ("rule", "transform"):
         report.error(top.at("kind"), f'unknown kind "{kind}"', "a kind is rule or transform")
@@ -130,15 +206,10 @@ def _read(source: Source) -> Spec:
     return spec
 
 
-def digest(text: str) -> str:
-    """sha256 of a rule text; line ends and trailing spaces do not count."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    return hashlib.sha256(("\n".join(lines).strip() + "\n").encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def check_rule_name(top: Fields, rule: str, where: Location) -> None:
-    """Complain about a reference to a rule that is neither shipped nor a path."""
-    if rule.endswith(".yaml") or rule in shipped() or rule == top.word("name"):
+    """Complain about a reference to a rule of which a part is neither shipped nor a path."""
+    known = [*shipped(), *transforms(), top.word("name")]
+    if all(is_path(part) or part in known for part, _ in split(rule)):
         return
     hint = suggest(rule, shipped()) or "the shipped rules are " + ", ".join(shipped())
     top.report.error(where, f'there is no rule "{rule}"', hint)
@@ -152,6 +223,12 @@ def _check_version(top: Fields) -> None:
         hint = f"this optgen reads version {VERSION}: write `optgen: {VERSION}`, or install a newer optgen"
         top.report.error(node.loc, f'unknown language version "{shown}"', hint)
         top.report.check()
+
+
+def _check_required(top: Fields) -> None:
+    for key in REQUIRED_KEYS:
+        if top.get(key) is None:
+            top.report.error(top.table.loc, f'the rule has no "{key}"', f"add `{key}: ...`")
 
 
 def _rule_name(top: Fields) -> str:

@@ -208,13 +208,32 @@ class Example:
     loc: Location = field(default=NOWHERE, compare=False, repr=False)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One text that a joined rule was made of."""
+
+    name: str
+    path: str
+    digest: str
+    text: str = field(repr=False)
+
+    def line(self, number: int) -> str:
+        """The text of a 1-based line, empty past the end."""
+        lines = self.text.split("\n")
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
 SINGLE = "w"
 """Name of the tensor of an example that gives a plain list."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One rule (or transform) as written, checked by itself; extents are not known yet."""
+    """One rule (or transform) as written, checked by itself; extents are not known yet.
+
+    A rule joined of several texts lists them all in `parts`; its `text` is theirs, one after the other, and its `path`
+    is what `load` takes to join them again.
+    """
 
     name: str
     kind: Literal["rule", "transform"]
@@ -238,3 +257,9 @@ class Spec:
     path: str
     text: str = field(repr=False)
     digest: str
+    parts: tuple[Part, ...] = ()
+
+    def line(self, where: Location) -> str:
+        """The line of text at a place in this rule's texts, empty where there is none."""
+        own = Part(self.name, self.path, self.digest, self.text)
+        return next((part.line(where.line) for part in self.parts or (own,) if part.path == where.path), "")

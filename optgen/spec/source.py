@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from optgen.errors import Diagnostic, Location, SpecError, UsageError
@@ -26,7 +27,7 @@ class Source:
         self.path = path
         self.text = text.removeprefix("\ufeff").replace("\r\n", "\n")
         self.lines = self.text.split("\n")
-        self.report = Report(self)
+        self.report = Report(self.line_at)
         if len(self.text) > MAX_FILE_BYTES:
             self.report.error(self.at(1, 1), *TOO_LARGE)
             self.report.check()
@@ -58,6 +59,10 @@ class Source:
         """The text of a 1-based line, empty past the end."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
+    def line_at(self, where: Location) -> str:
+        """The line of a place in this text, empty for a place elsewhere."""
+        return self.line(where.line) if where.path == self.path else ""
+
     def _refuse_characters(self) -> None:
         for number, line in enumerate(self.lines, 1):
             if found := FORBIDDEN.search(line):
@@ -73,8 +78,8 @@ class Source:
 class Report:
     """Collects diagnostics; `check()` raises them all as one SpecError."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, line: Callable[[Location], str]) -> None:
+        self._line = line
         self._found: dict[tuple[Location, str], Diagnostic] = {}
 
     def __len__(self) -> int:
@@ -82,7 +87,7 @@ class Report:
 
     def error(self, location: Location, message: str, hint: str = "") -> None:
         """Note one complaint; the same complaint about the same place is noted once."""
-        diagnostic = Diagnostic(location, message, hint, self._source.line(location.line))
+        diagnostic = Diagnostic(location, message, hint, self._line(location))
         self._found.setdefault((location, message), diagnostic)
 
     def check(self) -> None:
@@ -94,6 +99,12 @@ class Report:
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Complaints in the order of the text, no more than a reader wants."""
     return sorted(found, key=lambda each: (each.location.line, each.location.col))[:MAX_DIAGNOSTICS]
+
+
+def digest(text: str) -> str:
+    """sha256 of a rule text; line ends and trailing spaces do not count."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return hashlib.sha256(("\n".join(lines).strip() + "\n").encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def describe_forbidden(char: str) -> tuple[str, str]:

@@ -17,6 +17,8 @@ TOP_KEYS = (
     "reference",
     "class",
     "doc",
+    "compose",
+    "defaults",
     "matrix",
     "when",
     "else",
@@ -34,6 +36,11 @@ TOP_KEYS = (
     "example",
     "metrics",
 )
+COMPOSITION_KEYS = (
+    *("optgen", "name", "title", "reference", "class", "doc", "compose", "defaults"),
+    *("presets", "claims", "example"),
+)
+"""Keys of a text that composes others: it has no equations of its own."""
 REQUIRED_KEYS = ("optgen", "name", "title")
 FRAMEWORKS = ("torch", "optax", "keras")
 #: The argument that gives a hyper one value per parameter.
@@ -54,6 +61,9 @@ COMMON_ARGUMENTS = frozenset(
     | {"state", "state_dict", "state_dtype", "players", "edges", "coupling"}
 )
 """Arguments and attributes that every optimizer has."""
+
+CHOOSER = "rule"
+"""The hyper of a rule with `else` by which a group names the rule its tensors get."""
 
 RESPELLED = {
     "learning_rate": "lr",

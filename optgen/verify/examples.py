@@ -55,9 +55,7 @@ def _claim(spec: Spec, claim: Claim) -> list[Diagnostic]:
 
 
 def _diagnostic(spec: Spec, where: Location, message: str, hint: str) -> Diagnostic:
-    lines = spec.text.splitlines()
-    source = lines[where.line - 1] if 0 < where.line <= len(lines) else ""
-    return Diagnostic(where, message, hint, source)
+    return Diagnostic(where, message, hint, spec.line(where))
 
 
 # Worked examples
