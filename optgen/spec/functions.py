@@ -40,7 +40,7 @@ def _elementwise() -> list[Function]:
         "log": "natural logarithm",
         "floor": "largest integer not above x",
         "ceil": "smallest integer not below x",
-        "cos": "cosine",
+        "cos": "cosine, x in radians",
         "sin": "sine",
         "tanh": "hyperbolic tangent",
         "expm1": "exp(x) - 1 without cancellation",

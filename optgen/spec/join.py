@@ -1,6 +1,6 @@
 """Joining texts into one rule: `A+B+C` stage by stage, and `when`/`else` as a branch that is settled per tensor.
 
-A transform's names get its own as a prefix (`ema_decay`); the hypers and state it declares as `base` are the rule's. A
+A transform's names get its own as a prefix (`NAME_decay`); the hypers and state it declares as `base` are the rule's. A
 rule under `else` keeps apart in the same way, and what a transform does it does to either rule. The result is a rule
 like any other: one program, hence one set of fused kernels.
 """
@@ -370,7 +370,7 @@ def _state(state: State, name: str, names: Mapping[str, str], prefix: str) -> St
 
 
 def _symbol(symbol: str, prefix: str) -> str:
-    r"""A symbol marked as a part's: `{\\beta}^{\\mathrm{ema}}`."""
+    r"""A symbol marked as a part's: `{\\beta}^{\\mathrm{name}}`."""
     shown = prefix.replace("_", r"\_")
     return f"{{{symbol}}}^{{\\mathrm{{{shown}}}}}" if symbol else ""
 

@@ -101,7 +101,6 @@ state:
   p: 'full(0.0, shape=(rows(param), 2))'
 metrics:
   size: norm(m, over="tensor")
-eval: param - m
 update: |
   m = m + g*hz*loss
   param = param - lr*(m + w[0] + sum(p, over="tensor"))
