@@ -23,12 +23,13 @@ SHOWN = 10
 
 def texts() -> dict[str, str]:
     """Every file by its path below the package."""
+    from optgen import catalogue
     from optgen.frontends.torch_class import torch_index
     from optgen.generate import Request, files
     from optgen.spec.loader import load, shipped
 
     specs = [load(name) for name in shipped()]
-    made = {"__init__.py": INIT, "py.typed": "", "torch.py": torch_index(specs)}
+    made = {"__init__.py": INIT, "py.typed": "", "torch.py": torch_index(specs), catalogue.FILE: catalogue.text(specs)}
     for spec in specs:
         built = files(Request(spec, BACKENDS, DTYPES, ("torch",), origin="shipped"))
         made |= {f"{spec.name}/{name}": text for name, text in built.items() if name != "py.typed"}

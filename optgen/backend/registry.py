@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from optgen.backend.protocol import Backend
 from optgen.errors import BackendError, suggest
+
+if TYPE_CHECKING:  # the kernel IR is imported by those who emit, not by those who ask for names
+    from optgen.backend.protocol import Backend
 
 GROUP = "optgen.backends"
 #: The float64 interpreter, which is part of the compiler and emits nothing.
@@ -41,6 +43,6 @@ def backend(name: str) -> Backend:
         hint = near or "Install the package that provides it, or choose one of these"
         raise BackendError(f'the backend "{name}" is not installed; installed: {others}. {hint}')
     try:
-        return cast(Backend, entry.load())
+        return cast("Backend", entry.load())
     except ImportError as error:
         raise BackendError(f'the backend "{name}" ({entry.value}) cannot be imported: {error}') from error

@@ -14,15 +14,16 @@ from optgen.commands.output import table, tracked
 def command(as_json: bool) -> None:
     """The rules that ship: name, title, class, bytes of state per parameter in float32, backends."""
     from optgen.backend.registry import REFERENCE, installed
-    from optgen.explain import explain
-    from optgen.spec.loader import load, shipped
+    from optgen.catalogue import entries
+    from optgen.spec.loader import shipped
 
     backends = [*installed(), REFERENCE]
-    found = [explain(load(name)) for name in tracked(shipped(), str)]
+    lines = entries()
+    found = [next(lines) for _ in tracked(shipped(), str)]
     if as_json:
         entries = [
             {
-                "name": rule["rule"],
+                "name": rule["name"],
                 "title": rule["title"],
                 "class": rule["class_name"],
                 "state_bytes_per_param": rule["state_bytes_per_param"],
@@ -37,7 +38,7 @@ def command(as_json: bool) -> None:
         columns,
         [
             (
-                rule["rule"],
+                rule["name"],
                 rule["class_name"],
                 str(rule["state_bytes_per_param"]),
                 str(rule["bytes_per_param"]),

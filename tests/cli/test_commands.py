@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from optgen import catalogue
 from optgen.commands.doctor import satisfies
 from optgen.paths import cache_dir
 from optgen.spec.loader import shipped
@@ -35,6 +36,24 @@ def test_list_as_json() -> None:
     assert found["nested"]["state_bytes_per_param"] == 16
     assert {"numba", "reference"} <= set(found["lion"]["backends"])
     assert all(entry["title"] for entry in found.values())
+
+
+def test_list_waits_for_no_compiler() -> None:
+    program = (
+        "import sys; from click.testing import CliRunner; from optgen.cli import cli; "
+        "assert CliRunner().invoke(cli, ['list']).exit_code == 0; "
+        "print(sorted({'xdsl', 'sympy', 'torch', 'numba', 'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = run("-c", program)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_rule_that_was_edited_is_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = catalogue._kept()
+    assert [entry["name"] for entry in kept] == shipped()
+    edited = [{**entry, "digest": "another", "title": "stale"} if entry["name"] == "lion" else entry for entry in kept]
+    monkeypatch.setattr(catalogue, "_kept", lambda: edited)
+    assert list(catalogue.entries()) == kept
 
 
 def test_doctor_names_what_is_here_and_what_is_not() -> None:
