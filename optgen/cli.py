@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "schema": ("schema", "The JSON schema of rule files, for editors."),
     "doctor": ("doctor", "What is installed, what is missing, how to get it."),
     "cache": ("cache", "Where built kernels are kept; --clear removes them."),
+    "completion": ("completion", "The script that has bash, zsh or fish complete words."),
 }
 
 
@@ -91,4 +93,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    if "_OPTGEN_COMPLETE" in os.environ:
+        from optgen.commands.completing import register
+
+        register()
     cli(prog_name="optgen")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from optgen.commands import completing
 from optgen.errors import suggest
 
 #: Backends of the design; those of other packages are found where they are installed.
@@ -54,7 +55,13 @@ def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--set NAME=VALUE`, any number of times, as the argument `assignments`."""
     about = "Value of a hyper-parameter or choice, for the kernels that it settles."
     option = click.option(
-        "assignments", "--set", metavar="NAME=VALUE", callback=_assignments, multiple=True, help=about
+        "assignments",
+        "--set",
+        metavar="NAME=VALUE",
+        callback=_assignments,
+        multiple=True,
+        help=about,
+        shell_complete=completing.assignments,
     )
     return option(function)
 

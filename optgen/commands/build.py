@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optgen.commands import completing
 from optgen.commands.arguments import DTYPES, backend_names, check_backend, read_assignments, set_option
 from optgen.commands.emit import EMITTED, emit_stage, stage_of
 from optgen.commands.output import say, tracked
@@ -20,8 +21,14 @@ OUT = Path("optgen_out")
 
 
 @click.command("build")
-@click.argument("rules", metavar="RULE...", nargs=-1, required=True)
-@click.option("--backend", metavar=backend_names("all"), default="numba", show_default=True)
+@click.argument("rules", metavar="RULE...", nargs=-1, required=True, shell_complete=completing.rules)
+@click.option(
+    "--backend",
+    metavar=backend_names("all"),
+    default="numba",
+    show_default=True,
+    shell_complete=completing.backends,
+)
 @click.option(
     "--framework",
     type=click.Choice(["torch", "jax", "keras", "all"]),
@@ -35,7 +42,12 @@ OUT = Path("optgen_out")
     "--standalone", is_flag=True, help="Copy the runtime beside the kernels: the folder then needs no optgen."
 )
 @click.option("--emit", type=click.Choice(EMITTED), help="Print this instead of writing a folder.")
-@click.option("--print-after", metavar="PASS", help="Print the program as this pass leaves it, instead of writing.")
+@click.option(
+    "--print-after",
+    metavar="PASS",
+    help="Print the program as this pass leaves it, instead of writing.",
+    shell_complete=completing.passes,
+)
 def command(
     rules: tuple[str, ...],
     backend: str,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optgen.commands import completing
 from optgen.commands.arguments import DTYPES
 from optgen.commands.output import say, tracked
 from optgen.errors import OptgenError, SpecError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True, shell_complete=completing.rules)
 def command(specs: tuple[str, ...]) -> None:
     """Check rules: their text, types, plan, worked examples and claims.
 

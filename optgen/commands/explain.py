@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from optgen.commands import completing
 from optgen.commands.arguments import read_assignments, set_option
 from optgen.commands.output import table
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("rule")
+@click.argument("rule", shell_complete=completing.rules)
 @click.option("form", "--format", type=click.Choice(["text", "json", "latex"]), default="text", show_default=True)
 @set_option
 def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optgen.commands import completing
 from optgen.commands.arguments import DTYPES, backend_names, check_backend
 from optgen.commands.output import say, tracked
 
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("rules", metavar="RULE...", nargs=-1, required=True)
+@click.argument("rules", metavar="RULE...", nargs=-1, required=True, shell_complete=completing.rules)
 @click.option(
-    "backends", "--backend", metavar=backend_names(), multiple=True, help="All that are installed by default."
+    "backends",
+    "--backend",
+    metavar=backend_names(),
+    multiple=True,
+    help="All that are installed by default.",
+    shell_complete=completing.backends,
 )
 @click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Of the parameters; both by default.")
 def command(rules: tuple[str, ...], backends: tuple[str, ...], dtypes: tuple[str, ...]) -> None:

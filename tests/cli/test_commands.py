@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from optgen import catalogue
+from optgen.cli import COMMANDS
 from optgen.commands.doctor import satisfies
 from optgen.paths import cache_dir
 from optgen.spec.loader import shipped
@@ -85,7 +86,7 @@ def test_versions_are_compared_as_numbers(version: str, wanted: str, fine: bool)
     assert satisfies(version, wanted) is fine
 
 
-@pytest.mark.parametrize("command", ["list", "check", "explain", "build", "verify", "doctor", "cache"])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_explains_itself(command: str) -> None:
     assert command in optgen("--help").stdout
     result = optgen(command, "--help")
