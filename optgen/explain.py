@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from optgen import compiler
+from optgen.frontends.declared import reach_of
 from optgen.ir import rule_dialect as rule
 from optgen.ir.extents import join
 from optgen.ir.rule_types import ValueType, type_of
@@ -81,6 +82,7 @@ class Explanation(TypedDict):
     title: str
     class_name: str
     reference: str
+    reach: str
     digest: str
     settled: dict[str, Value]
     hyper: dict[str, HyperData]
@@ -124,6 +126,7 @@ def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation
         title=spec.title,
         class_name=spec.class_name,
         reference=spec.reference,
+        reach=reach_of(spec),
         digest=spec.digest,
         settled=dict(module.settled),
         hyper={name: _hyper(spec, name) for name in spec.hypers},

@@ -1,4 +1,4 @@
-"""Writes `generated/` anew from `specs/`: kernels and classes of every rule that ships.
+"""Writes `generated/` anew from `specs/`: kernels and classes of every rule that ships; and the classes' stub.
 
 `--check` writes nothing, and exits with 1 and a summary if the folder differs from what would be written.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "generated" / "optgen_generated"
+STUB = ROOT / "optgen" / "torch" / "__init__.pyi"
 BACKENDS = ("numba",)
 DTYPES = ("float32", "float64")
 
@@ -35,6 +36,14 @@ def texts() -> dict[str, str]:
         made |= {f"{spec.name}/{name}": text for name, text in built.items() if name != "py.typed"}
     digests = {spec.name: spec.digest for spec in specs}
     return {**made, "MANIFEST": manifest(digests, made)}
+
+
+def stub() -> str:
+    """The signatures that editors read: torch optimizers of every rule."""
+    from optgen.frontends.torch_signature import torch_stub
+    from optgen.spec.loader import load, shipped
+
+    return torch_stub([load(name) for name in shipped()])
 
 
 def manifest(digests: Mapping[str, str], made: Mapping[str, str]) -> str:
@@ -96,8 +105,11 @@ def main() -> None:
     options = parser.parse_args()
     made, found = texts(), present()
     differences = summary(made, found)
+    if STUB.read_text(encoding="utf-8") != stub():
+        differences.append(f"differs: {STUB.relative_to(ROOT)}")
     if not options.check:
         write(made, found)
+        STUB.write_text(stub(), encoding="utf-8")
         print(f"{FOLDER.relative_to(ROOT)}: {len(made)} files, {len(differences)} lines of difference")
     elif differences:
         print("\n".join(differences), file=sys.stderr)

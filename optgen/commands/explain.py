@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from optgen.spec.model import Spec
     from optgen.spec.syntax import Stmt
 
+#: What the step of one element depends on.
+_REACH = {
+    "elem": "works element by element: parts of a tensor can be stepped apart",
+    "tensor": "needs whole tensors: a part of one cannot be stepped alone",
+    "layer": "needs whole layers: a part of one cannot be stepped alone",
+    "model": "needs the whole model: a part of it cannot be stepped alone",
+}
+
 
 @click.command("explain")
 @click.argument("rule", shell_complete=completing.rules)
@@ -87,6 +95,7 @@ def _text(spec: Spec, found: Explanation) -> None:
         _variant(variant, variant["name"] == found["primary"] and len(found["variants"]) > 1)
     _head("facts")
     click.echo(f"  state: {found['state_bytes_per_param']} bytes per parameter of a matrix")
+    click.echo(f"  {_REACH[found['reach']]}")
     if found["exact"]:
         click.echo(
             "  element work uses only + - * / sqrt, comparisons, min, max, abs, sign, where: bits can be reproduced"

@@ -193,7 +193,7 @@ class Binding:
         if self.flag.up or list(map(_ADDRESS, self.fixed)) != self.fixed_pointers:
             if _signature(params) != self.signature or not self._fitting():
                 return True
-            torch_checks.check_parameters(params, self.names)
+            torch_checks.check_parameters(params, self.names, self.plan.rule)
             self.place()
         return False
 

@@ -23,6 +23,16 @@ TORCH_DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float64": 
 #: Elements of a view whose addresses are listed to find out whether it overlaps another; beyond, it is refused.
 _LISTED = 1 << 22
 
+#: Keys by which trainers and other optimizers mark the groups they hand around: kept, never read.
+FOREIGN = frozenset(
+    {"use_muon", "algorithm", "rank", "update_proj_gap", "scale", "proj_type", "name", "group_name", "layer_id"}
+    | {"lr_scale", "lr_mult", "wd_mult", "decay_mult"}
+)
+#: What learning rate schedulers and weight averaging put into groups.
+BOOKKEEPING = frozenset(
+    {"initial_lr", "max_lr", "min_lr", "base_lr", "swa_lr", "base_momentum", "max_momentum", "initial_momentum"}
+)
+
 _READ = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double, torch.int64: ctypes.c_int64}
 
 
@@ -95,11 +105,11 @@ def _mentions(text: str, name: str) -> bool:
     return name in words
 
 
-def check_parameters(params: Sequence[Tensor], names: Sequence[str]) -> None:
+def check_parameters(params: Sequence[Tensor], names: Sequence[str], rule: RuleInfo) -> None:
     """Refuses parameters no kernel can update in place: of another dtype, layout or device, or sharing memory."""
     for param, name in zip(params, names, strict=True):
         if is_traceable_wrapper_subclass(param):
-            raise GradientError(f"{name} is a {type(param).__name__}; only plain tensors are served so far")
+            raise GradientError(_wrapped(type(param).__name__, name, rule))
         if param.is_complex():
             raise GradientError(f"{name} is complex; pass torch.view_as_real of it as the parameter")
         if param.layout != torch.strided:
@@ -114,6 +124,18 @@ def check_parameters(params: Sequence[Tensor], names: Sequence[str]) -> None:
                 "(an expanded view?); pass a parameter of its own memory, such as `param.contiguous()`"
             )
     _check_distinct(params, names)
+
+
+def _wrapped(kind: str, name: str, rule: RuleInfo) -> str:
+    """Why a tensor made of others, such as a DTensor, is not served, and what is."""
+    if rule.reach == "elem":
+        why = (
+            "works element by element, so its local tensors, given as the parameters, are stepped as the whole would be"
+        )
+    else:
+        span = {"tensor": "the whole tensor", "layer": "the whole layer"}.get(rule.reach, "the whole model")
+        why = f"needs {span}: a part cannot be stepped alone, so gather it before the step"
+    return f"{name} is a {kind}; only plain tensors are served. {rule.class_name} {why}"
 
 
 def _overlaps_itself(param: Tensor) -> bool:
@@ -192,11 +214,11 @@ def _problem(param: Tensor, grad: Tensor) -> str:
 
 
 def unknown_keys(rule: RuleInfo, keys: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses group keys that look like a misspelt argument; other keys are the caller's own and are kept."""
+    """Refuses group keys that look like a misspelt argument, saying which; others are the caller's own and are kept."""
     arguments = sorted(set(known))
     by_name = {hyper.name: hyper.argument for hyper in rule.hypers if hyper.argument != hyper.name}
     for key in keys:
-        if key in arguments or key.startswith(("initial_", "max_", "min_", "base_", "swa_")):
+        if key in arguments or key in FOREIGN or key in BOOKKEEPING:
             continue
         if key in by_name:
             raise HyperError(f'"{key}" is given as {by_name[key]} in a torch parameter group')

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from optgen.errors import GradientError, HyperError, PartialStepError, StateError, UsageError
-from optgen.runtime import torch_checks, torch_conversion, torch_groups, torch_report
-from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
+from optgen.errors import GradientError, PartialStepError, StateError, UsageError
+from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report
+from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import plan
@@ -21,10 +21,6 @@ from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
 from optgen.runtime.torch_state import Slots, copied, schemas
 
 Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
-
-#: Flags that trainers pass to every optimizer, kept in the groups under torch's own names.
-FLAGS = ("foreach", MAXIMIZE, "capturable", "differentiable", "fused")
-
 
 _torch_add: Callable[[torch.optim.Optimizer, Group], None] = torch.optim.Optimizer.add_param_group
 #: What torch wraps to keep its compiler away; the wrapper imports that compiler, which takes most of a second.
@@ -67,8 +63,7 @@ class Optimizer(torch.optim.Optimizer):
         self._global_step = 0
         self._binding: Binding | None = None
         self._made = False
-        flags = {"foreach": None, MAXIMIZE: False, "capturable": False, "differentiable": False, "fused": None}
-        super().__init__(cast(Any, params), {**flags, **defaults})
+        super().__init__(cast(Any, params), {**torch_flags.FLAGS, **defaults})
         self._spread_over_all()
         self._made = True
         self._bind()
@@ -158,7 +153,7 @@ class Optimizer(torch.optim.Optimizer):
     def _bind(self) -> Binding:
         """Ties parameters and state, as they are now, to the kernels."""
         for index, group in enumerate(self.param_groups):
-            self._check_flags(group, torch_groups.where(index))
+            torch_flags.check(self.RULE.class_name, group, torch_groups.where(index))
         made = plan(self.RULE, self.param_groups, self._options)
         self._binding = Binding(made, self.param_groups, self._options, cast(dict[Tensor, Slots], self.state))
         return self._binding
@@ -169,7 +164,7 @@ class Optimizer(torch.optim.Optimizer):
         """Adds parameters, at any time. A group that cannot be served raises, and is not added."""
         if not isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
-        own = (*FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
+        own = (*torch_flags.FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
         torch_checks.unknown_keys(self.RULE, param_group, own)
         count = len(self.param_groups)
         try:
@@ -190,7 +185,7 @@ class Optimizer(torch.optim.Optimizer):
         if len(set(map(id, params))) != len(params):
             raise GradientError("a parameter group has the same parameter twice; one step would update it twice")
         index = len(self.param_groups) - 1
-        self._check_flags(group, torch_groups.where(index))
+        torch_flags.check(self.RULE.class_name, group, torch_groups.where(index))
         for key, value in group.items():
             if isinstance(value, Tensor) and any(other.get(key) is value for other in self.param_groups[:-1]):
                 group[key] = (
@@ -254,18 +249,6 @@ class Optimizer(torch.optim.Optimizer):
             if only is None or group is only:
                 group[DEPTHS] = [f if value is None else value for value, f in zip(taken, fallback, strict=True)]
 
-    def _check_flags(self, group: Group, where: str) -> None:
-        name = self.RULE.class_name
-        if group.get("differentiable"):
-            raise UsageError(
-                f"{name} updates in place, outside autograd: differentiable=True ({where}) cannot be served; use "
-                "torch.func with the rule written in torch operations"
-            )
-        if group.get("capturable") and any(param.device.type == "cpu" for param in group["params"]):
-            raise UsageError(f"capturable=True ({where}) is for CUDA graphs; parameters on the CPU are never captured")
-        if not isinstance(group.get(MAXIMIZE, False), bool):
-            raise HyperError(f"maximize of {where} must be True or False, got {group[MAXIMIZE]!r}")
-
     # --- saving and loading
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,10 +282,10 @@ class Optimizer(torch.optim.Optimizer):
         made = plan(self.RULE, saved.groups, self._options)
         if torchs:
             saved = replace(saved, states=torch_conversion.completed(saved.states, made))
-        saved.check(made)
+        states = saved.checked(made)
         slots = schemas(made)
         state: defaultdict[Tensor, Any] = defaultdict(dict)
-        for member, wanted, own in zip(made.members, slots, saved.states, strict=True):
+        for member, wanted, own in zip(made.members, slots, states, strict=True):
             state[member.param] = copied(own or {}, member.param, wanted)
         binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))
         taken = {"state": state, "param_groups": saved.groups, "_global_step": saved.global_step, "_cut": ""}

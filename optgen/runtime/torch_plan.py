@@ -92,7 +92,7 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     """Checks parameters and hyper-parameters, and finds (or builds) the kernels. Changes nothing; raises instead."""
     members, values = _members(rule, groups)
     params = [member.param for member in members]
-    torch_checks.check_parameters(params, [member.name for member in members])
+    torch_checks.check_parameters(params, [member.name for member in members], rule)
     backend = modules.choose_backend(options.backend, params[0].device.type if params else "cpu")
     players = tuple(dict.fromkeys(member.player for member in members))
     edges = edge_list(options.edges, players) if rule.graph else None

@@ -12,13 +12,15 @@ from optgen.runtime.torch_plan import Plan
 
 @dataclass(frozen=True)
 class ParameterReport:
-    """How one parameter is served. `variant` is that of the last step, empty before the first."""
+    """How one parameter is served. `variant` is that of the last step, empty before the first; `reach` says what the
+    step of one of its elements depends on: itself (elem), or its tensor, layer or the model."""
 
     parameter: str
     shape: tuple[int, ...]
     dtype: str
     group: int
     rule: str
+    reach: str
     layer: str
     neighbours: tuple[str, ...]
     variant: str
@@ -63,6 +65,7 @@ def describe(rule: RuleInfo, binding: Binding) -> Description:
                 dtype=str(member.param.dtype).removeprefix("torch."),
                 group=member.group,
                 rule=rule.name,
+                reach=rule.reach,
                 layer=member.player if rule.layers or rule.depth else "",
                 neighbours=adjacent.get(member.player, ()),
                 variant=variants[row] if row < len(variants) else "",

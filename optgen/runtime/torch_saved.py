@@ -14,7 +14,7 @@ from optgen.errors import StateError
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Group, Options
 from optgen.runtime.torch_plan import Plan
-from optgen.runtime.torch_state import check_saved
+from optgen.runtime.torch_state import check_saved, with_new_slots
 
 #: Version of this form.
 SCHEMA = 1
@@ -24,15 +24,21 @@ GLOBAL_STEP = "global_step"
 
 @dataclass(frozen=True)
 class Saved:
-    """A state dict in the order of the live groups: groups ready to be used, state per parameter, steps completed."""
+    """A state dict in the order of the live groups: groups ready to be used, state per parameter, steps completed.
+
+    `same_text` says whether it was saved by the very text of the rule that loads it.
+    """
 
     groups: list[Group]
     states: list[Mapping[str, Any] | None]
     global_step: int
+    same_text: bool = True
 
-    def check(self, plan: Plan) -> None:
-        """Refuses state that does not fit."""
-        check_saved(self.states, plan)
+    def checked(self, plan: Plan) -> list[Mapping[str, Any] | None]:
+        """The states, once they are found to fit; what an earlier text of the rule had not is new, with a warning."""
+        states = self.states if self.same_text else with_new_slots(self.states, plan)
+        check_saved(states, plan)
+        return states
 
 
 def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, global_step: int) -> None:
@@ -71,11 +77,13 @@ def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Gro
     merged: list[Group] = []
     found: list[Mapping[str, Any] | None] = []
     steps: set[int] = set()
+    texts: set[object] = set()
     for index, (group, own) in enumerate(zip(groups, live, strict=True)):
         group = cast(Mapping[str, Any], group if isinstance(group, Mapping) else {})
         if not isinstance(group.get("params"), list | tuple):
             raise StateError(f"parameter group {index} of the state dict is no group: it has no list of params")
         steps.add(_about(group, rule, index, options))
+        texts.add(cast(Mapping[str, object], group[OPTGEN]).get("digest"))
         keys = cast(Sequence[object], group["params"])
         if len(keys) != len(own["params"]):
             raise StateError(
@@ -86,7 +94,7 @@ def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Gro
         found += [_slots(cast(Mapping[object, Any], states), key) for key in keys]
     if len(steps) > 1:
         raise StateError(f"the groups of the state dict are of different steps: {sorted(steps)}")
-    return Saved(merged, found, steps.pop())
+    return Saved(merged, found, steps.pop(), texts == {rule.digest})
 
 
 def _about(group: Mapping[str, Any], rule: RuleInfo, index: int, options: Options) -> int:

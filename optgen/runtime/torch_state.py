@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -171,6 +172,23 @@ def _shown(value: object) -> str:
 
 def _shown_slot(slot: Slot) -> str:
     return f"{slot.dtype} of shape {slot.shape}"
+
+
+def with_new_slots(saved: Sequence[Mapping[str, Any] | None], plan: Plan) -> list[Mapping[str, Any] | None]:
+    """Saved state with the slots that the rule's text has got since, as they start; a warning names them."""
+    result: list[Mapping[str, Any] | None] = []
+    added: set[str] = set()
+    for member, slots, own in zip(plan.members, schemas(plan), saved, strict=True):
+        lacking = {} if own is None else {name: slot for name, slot in slots.items() if name not in own}
+        result.append(own if own is None else {**own, **{n: s.make(member.param) for n, s in lacking.items()}})
+        added |= set(lacking)
+    if added:
+        warnings.warn(
+            f"the state dict was saved by another text of {plan.rule.name}, which had no {', '.join(sorted(added))}: "
+            "they start anew",
+            stacklevel=4,
+        )
+    return result
 
 
 def check_saved(saved: Sequence[Mapping[str, Any] | None], plan: Plan) -> None:

@@ -1,14 +1,21 @@
 """Torch optimizers of every rule shipped: `from optgen.torch import NAME`.
 
 The classes are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
+`from_torch` goes on where a running optimizer of torch's is.
 """
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from optgen.errors import suggest
+from optgen.errors import StateError, suggest
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer as TorchOptimizer
+
+    from optgen.runtime.torch_optimizer import Optimizer
 
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "torch"))
@@ -28,6 +35,19 @@ def _classes() -> ModuleType:
         ) from error
 
 
+def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer:
+    """The optimizer here that goes on where one of torch's own is: its parameters and groups, and copies of its state.
+
+    `arguments` are those that torch's has not, such as `backend`. StateError if no rule here continues it exactly.
+    """
+    classes = _classes()
+    for cls in type(optimizer).__mro__:
+        if cls.__module__.partition(".")[0] == "torch" and cls.__name__ in classes.__all__:
+            continued: type[Optimizer] = getattr(classes, cls.__name__)
+            return continued.from_torch(optimizer, **arguments)
+    raise StateError(f"no rule here continues a {type(optimizer).__name__}; there are {', '.join(classes.__all__)}")
+
+
 def __getattr__(name: str) -> object:
     if name == "__all__":
         return __dir__()
@@ -42,4 +62,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(_classes().__all__)
+    return sorted([*_classes().__all__, from_torch.__name__])

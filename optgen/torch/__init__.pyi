@@ -2,9 +2,179 @@
 from collections.abc import Iterable
 from typing import Literal
 
+from torch.optim import Optimizer as TorchOptimizer
+
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from torch import Tensor
+
+def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer: ...
+
+class ADOPT(Optimizer):
+    """Adam that converges with any beta2.
+
+    Gradients are divided by second moments that do not contain them yet, clipped to (t - 1)**0.25, and averaged without
+    bias correction, as in the authors' code. The first update of a tensor only sets its second moments: weights stay.
+    Weight decay is decoupled, from the second update on.
+
+    Reference: arXiv 2411.02853.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the average of normalised gradients ([0, 1)); decay of the average of squared gradients ([0,
+            1))
+        eps: smallest denominator (>= 0)
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float | Tensor = 1e-06,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    """Adam with a fast and a slow gradient average.
+
+    The slow average is not corrected for its bias, so it fills gradually. Both schedules are those of the authors' code:
+    alpha rises linearly, and the half life of beta3 rises linearly from that of beta1. Weight decay is decoupled.
+
+    Reference: arXiv 2409.03137.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the fast average ([0, 1)); decay of the average of squared gradients ([0, 1)); decay of the
+            slow average ([0, 1))
+        alpha: weight of the slow average (>= 0)
+        eps: added to the denominator (>= 0)
+        alpha_warmup: updates until alpha has its value; 0 starts with it (int >= 0)
+        beta3_warmup: updates until beta3 has its value; 0 starts with it (int >= 0)
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): fast, slow, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        alpha: float | Tensor = 2.0,
+        eps: float | Tensor = 1e-08,
+        alpha_warmup: int = 0,
+        beta3_warmup: int = 0,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdaBelief(Optimizer):
+    """Steps by the belief in observed gradients.
+
+    Adam with the squares of g - m in place of those of g: steps are long where gradients come as expected. As in the
+    paper's algorithm and the authors' code, eps is added to the average in every step, and again to the denominator.
+    Weight decay is decoupled; the code's rectification is left out.
+
+    Reference: arXiv 2010.07468.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared surprises ([0, 1))
+        eps: added to the average and to the denominator (>= 0)
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, s, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-16,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Adadelta(Optimizer):
+    """Steps in the units of the weights, torch conventions.
+
+    The rate of each step is the root mean square of earlier steps over that of gradients, so lr is a factor near 1. eps
+    is inside both roots; weight decay is added to the gradient.
+
+    Reference: arXiv 1212.5701, torch.optim.Adadelta.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: factor of every step (>= 0)
+        rho: decay of both averages ([0, 1])
+        eps: added inside both roots (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): v, u, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1.0,
+        *,
+        rho: float | Tensor = 0.9,
+        eps: float | Tensor = 1e-06,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
 
 class Adafactor(Optimizer):
     """Adafactor, torch conventions.
@@ -50,8 +220,96 @@ class Adafactor(Optimizer):
         backend: str | None = None,
     ) -> None: ...
 
+class Adagrad(Optimizer):
+    """Adaptive gradient, torch conventions.
+
+    Divides by the root of the sum of all squared gradients. eps is outside the root, weight decay is added to the
+    gradient, and the learning rate is lr/(1 + lr_decay*k) after k updates.
+
+    Reference: torch.optim.Adagrad.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        lr_decay: how fast the learning rate falls with the updates (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        initial_accumulator_value: what the sums start from (>= 0)
+        eps: added to the denominator (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.01,
+        *,
+        lr_decay: float | Tensor = 0.0,
+        weight_decay: float | Tensor = 0.0,
+        initial_accumulator_value: float | Tensor = 0.0,
+        eps: float | Tensor = 1e-10,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Adam(Optimizer):
+    """Adam, torch conventions.
+
+    Weight decay is coupled unless `decoupled_weight_decay`: it is added to the gradient and goes through the moments.
+    `amsgrad` divides by the largest second moment so far, which is then divided by 1 - beta2**t (arXiv 1904.09237 leaves
+    that correction out).
+
+    Reference: arXiv 1412.6980, torch.optim.Adam.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        amsgrad: divide by the largest average of squared gradients so far
+        decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, v_max, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        amsgrad: bool = False,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
 class AdamW(Optimizer):
     """Adam with decoupled weight decay.
+
+    Weights decay by lr*weight_decay beside Adam's step. `amsgrad` divides by the largest second moment so far, which is
+    then divided by 1 - beta2**t, as torch does.
 
     Reference: arXiv 1711.05101, torch.optim.AdamW.
 
@@ -59,6 +317,130 @@ class AdamW(Optimizer):
         params: parameters, parameter groups, or `model.named_parameters()`
         lr: learning rate (>= 0)
         betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        amsgrad: divide by the largest average of squared gradients so far
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, v_max, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.01,
+        amsgrad: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Adamax(Optimizer):
+    """Adam with the infinity norm, torch conventions.
+
+    Divides by the largest gradient so far, which decays. As in torch, eps is added to each gradient's magnitude before it
+    is compared, and weight decay is added to the gradient.
+
+    Reference: arXiv 1412.6980, torch.optim.Adamax.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the largest gradient ([0, 1))
+        eps: added to the magnitude of gradients (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, u, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Adan(Optimizer):
+    """Adaptive Nesterov momentum.
+
+    Averages of gradients, of their differences, and of the squares of gradients that look ahead. Coefficients are decays,
+    as in the authors' code (0.98, 0.92, 0.99), where the paper writes 0.02, 0.08, 0.01. Weight decay is proximal: it
+    divides by 1 + lr*weight_decay after the step.
+
+    Reference: arXiv 2208.06677.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of differences ([0, 1)); decay of the
+            average of squares ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: proximal, by lr*weight_decay (>= 0)
+        no_prox: true shrinks weights by lr*weight_decay before the step instead
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, u, n, before, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        no_prox: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class LaProp(Optimizer):
+    """Momentum of normalised gradients.
+
+    Adam with the order turned: gradients are divided by their root mean square first and averaged then, so that momentum
+    and second moments do not interfere. Weight decay is decoupled.
+
+    Reference: arXiv 2002.04839.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the average of normalised gradients ([0, 1)); decay of the average of squared gradients ([0,
+            1))
         eps: added to the denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
@@ -73,11 +455,11 @@ class AdamW(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | Tensor = 0.001,
+        lr: float | Tensor = 0.0004,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float | Tensor = 1e-08,
-        weight_decay: float | Tensor = 0.01,
+        eps: float | Tensor = 1e-15,
+        weight_decay: float | Tensor = 0.0,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -164,6 +546,49 @@ class Lion(Optimizer):
         backend: str | None = None,
     ) -> None: ...
 
+class NAdam(Optimizer):
+    """Adam with Nesterov momentum, torch conventions.
+
+    The momentum coefficient grows from beta1/2 to beta1 while `momentum_decay` times the number of updates passes 1. The
+    direction looks one step ahead along it. Weight decay is coupled unless `decoupled_weight_decay`.
+
+    Reference: torch.optim.NAdam.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        momentum_decay: how fast the momentum coefficient grows (>= 0)
+        decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, product, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        momentum_decay: float | Tensor = 0.004,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
 class NEAT(Optimizer):
     """Nash-equilibrium adaptive training.
 
@@ -212,6 +637,122 @@ class NEAT(Optimizer):
         mu: float | Tensor = 0.1,
         kappa: float | Tensor = 1.0,
         nsa: Literal["l2", "relative", "off"] = "l2",
+        nsa_mean_preserving: bool = False,
+        bias_correction: bool = True,
+        weight_decay: float | Tensor = 0.0,
+        decoupled_weight_decay: bool = True,
+        players: Players = None,
+        edges: Iterable[Edge] | None = None,
+        laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
+        coupling: Literal["transport", "match", "equal"] = "transport",
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class NGAdam(Optimizer):
+    """Adam on gradients smoothed over the graph of layers.
+
+    Layers are players on a graph (a path in forward order unless `edges` are given). The gradient is smoothed by the
+    graph Laplacian L, g - mu*L(g), and goes through Adam's moments; every layer takes the whole step. Between layers of
+    equal shapes the difference of gradients is literal; between others (`coupling`) it is that of their norms.
+
+    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu < 0.25.
+
+    Reference: tensorflow/addons issue 2883.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (> 0)
+        mu: equilibrium coefficient: how far neighbours pull (>= 0)
+        bias_correction: divide the moments by 1 - beta**t, as Adam does
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
+        players: the layer of each parameter; by default from the names. "tensor": each its own
+        edges: pairs of layers, or triples with a weight; a path
+        laplacian: how edges are normalised
+        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        mu: float | Tensor = 0.1,
+        bias_correction: bool = True,
+        weight_decay: float | Tensor = 0.0,
+        decoupled_weight_decay: bool = True,
+        players: Players = None,
+        edges: Iterable[Edge] | None = None,
+        laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
+        coupling: Literal["transport", "match", "equal"] = "transport",
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class NSA(Optimizer):
+    """Adam with Nash step allocation.
+
+    Layers are players on a graph (a path in forward order unless `edges` are given). A layer whose gradient conflicts
+    with its neighbours' takes a smaller share of Adam's step, 1/(1 + kappa*c); gradients themselves are not smoothed.
+    Between layers of equal shapes the difference of gradients is literal; between others (`coupling`) it is that of
+    their norms.
+
+    Reference: tensorflow/addons issue 2883.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (> 0)
+        kappa: how much conflict slows a layer down (>= 0)
+        nsa: How a layer's conflict c is measured: the norm of L(g), or the same relative to the gradients it
+            compares (so that the scale of the loss does not matter).
+        nsa_mean_preserving: rescale the shares so that their mean over layers is 1
+        bias_correction: divide the moments by 1 - beta**t, as Adam does
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decoupled_weight_decay: false adds weight_decay*param to the gradient instead
+        players: the layer of each parameter; by default from the names. "tensor": each its own
+        edges: pairs of layers, or triples with a weight; a path
+        laplacian: how edges are normalised
+        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        kappa: float | Tensor = 1.0,
+        nsa: Literal["l2", "relative"] = "l2",
         nsa_mean_preserving: bool = False,
         bias_correction: bool = True,
         weight_decay: float | Tensor = 0.0,
@@ -320,6 +861,132 @@ class Nested(Optimizer):
         backend: str | None = None,
     ) -> None: ...
 
+class NovoGrad(Optimizer):
+    """Normalised gradients with second moments per tensor.
+
+    Gradients are divided by an average of their own norm, one number per tensor, before they enter the momentum; weight
+    decay joins them there. The first update of a tensor starts both averages from its gradient, as the paper says.
+
+    Reference: arXiv 1905.11286.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the momentum ([0, 1)); decay of the squared norm ([0, 1))
+        eps: added to the norm (>= 0)
+        weight_decay: added to the normalised gradient (>= 0)
+        grad_averaging: new gradients weigh 1 - beta1, not 1, from the second update on
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.95, 0.98),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        grad_averaging: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class RAdam(Optimizer):
+    """Rectified Adam, torch conventions.
+
+    While the second moments average too few gradients (rho <= 5, with the default beta2 the first five updates) the step
+    follows the first moment alone; afterwards Adam's step is scaled by the rectification term. As in torch, eps is added
+    before the second moment is corrected for its bias. Weight decay is coupled unless `decoupled_weight_decay`.
+
+    Reference: arXiv 1908.03265, torch.optim.RAdam.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: decay of the gradient average ([0, 1)); decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, v, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class RMSprop(Optimizer):
+    """RMSprop, torch conventions.
+
+    eps is added outside the square root, and weight decay to the gradient. `centered` divides by the standard deviation
+    instead; a variance that rounding made negative counts as 0. The learning rate is outside the momentum buffer.
+
+    Reference: torch.optim.RMSprop.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        alpha: decay of the average of squared gradients ([0, 1))
+        eps: added to the denominator (>= 0)
+        weight_decay: L2 penalty, added to the gradient (>= 0)
+        momentum: share of the buffer that is kept; 0 removes it (>= 0)
+        centered: divide by the standard deviation, not the root mean square
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): v, a, m, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.01,
+        *,
+        alpha: float | Tensor = 0.99,
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        momentum: float | Tensor = 0.0,
+        centered: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, torch conventions.
 
@@ -352,6 +1019,43 @@ class SGD(Optimizer):
         momentum: float | Tensor = 0.0,
         dampening: float | Tensor = 0.0,
         nesterov: bool = False,
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Signum(Optimizer):
+    """Sign of the momentum.
+
+    Every element moves by lr in the direction of the sign of an average of gradients. Without momentum it is the sign of
+    the gradient (signSGD) and there is no buffer. Weight decay is decoupled.
+
+    Reference: arXiv 1802.04434.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        momentum: decay of the gradient average; 0 removes it ([0, 1))
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+
+    State (`opt.state[p]`): m, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.0001,
+        *,
+        momentum: float | Tensor = 0.9,
         weight_decay: float | Tensor = 0.0,
         maximize: bool = False,
         foreach: bool | None = None,

@@ -122,7 +122,8 @@ def test_importing_stays_light(module: str) -> None:
 
 def test_no_file_is_too_long() -> None:
     written = (path for folder in SOURCE_FOLDERS if folder != "generated" for path in python_files(folder))
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in written}
+    # The namespaces' stubs are generated too.
+    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in written if p.suffix != ".pyi"}
     long = [f"{path.relative_to(ROOT)}: {count} lines" for path, count in lengths.items() if count > MAX_LINES]
     assert not long, "\n".join(long)
 
