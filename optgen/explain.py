@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from optgen import compiler
 from optgen.frontends.declared import reach_of
 from optgen.ir import rule_dialect as rule
+from optgen.ir.build import build
 from optgen.ir.extents import join
 from optgen.ir.rule_types import ValueType, type_of
 from optgen.ir.view import Module, Op, Sweep, Variant, view
 from optgen.passes.facts import inexact
-from optgen.passes.pipeline import Watch, kernel_of, program_of, to_kernels
+from optgen.passes.pipeline import kernel_of, program_of, to_kernels
 from optgen.passes.problem import WIDTH
 from optgen.spec.model import Spec, Value
 from optgen.variant_choice import Situation, chosen, reached
-
-if TYPE_CHECKING:
-    from optgen.ir.text import ModuleOp
 
 #: Neighbours whose values a stencil reads: two, as on a path.
 NEIGHBOURS = 2
@@ -111,8 +109,8 @@ class _Traffic:
 def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation:
     """What is known of a rule under given values of its hypers, and defaults for the others."""
     checked = compiler.settings(spec, given or {})
-    types: dict[str, ValueType] = {}
-    kernels = to_kernels(spec, checked, "float32", _types(types))
+    types = _types(program_of(build(spec)))
+    kernels = to_kernels(spec, checked, "float32")
     module = view(kernels)
     situation = _situation(spec, checked)
     primary = chosen(module, situation)
@@ -153,18 +151,15 @@ def _situation(spec: Spec, given: Mapping[str, Value]) -> Situation:
     return Situation({name: float(v) for name, v in values.items() if isinstance(v, bool | int | float)})
 
 
-def _types(types: dict[str, ValueType]) -> Watch:
-    """Collects what each assigned name holds at its finest, from the typed program."""
-
-    def watch(name: str, module: ModuleOp) -> None:
-        if name == "build":
-            for op in program_of(module).walk():
-                if isinstance(op, rule.SetOp):
-                    assigned, variable = type_of(op.value), op.variable.string_value()
-                    before = types.get(variable, assigned)
-                    types[variable] = ValueType.of(join(before.extent, assigned.extent), assigned.kind)
-
-    return watch
+def _types(program: rule.ProgramOp) -> dict[str, ValueType]:
+    """What each assigned name holds at its finest."""
+    types: dict[str, ValueType] = {}
+    for op in program.walk():
+        if isinstance(op, rule.SetOp):
+            assigned, variable = type_of(op.value), op.variable.string_value()
+            before = types.get(variable, assigned)
+            types[variable] = ValueType.of(join(before.extent, assigned.extent), assigned.kind)
+    return types
 
 
 def _hyper(spec: Spec, name: str) -> HyperData:

@@ -16,6 +16,7 @@ from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most, join
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
+from optgen.memo import Recent
 from optgen.spec.model import Spec, State
 from optgen.spec.source import in_order
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text, names_in
@@ -27,8 +28,18 @@ _DTYPES = {Kind.FLOAT: ("float64", "float32"), Kind.INT: ("int64",)}
 MAXIMIZE = "maximize"
 
 
+_BUILT: Recent[Spec, ModuleOp] = Recent(64)
+
+
 def build(spec: Spec) -> ModuleOp:
-    """The memory form of a rule, in a module of its own; a SpecError holds everything that does not type."""
+    """The memory form of a rule, in a module of its own that is not to be changed; built once per `Spec`.
+
+    A SpecError holds everything that does not type.
+    """
+    return _BUILT.get(spec, None, lambda: _build(spec))
+
+
+def _build(spec: Spec) -> ModuleOp:
     module = ModuleOp([_Builder(spec).program()])
     module.verify()
     return module

@@ -45,7 +45,7 @@ def expand_graph(module: ModuleOp, coupling: str) -> ModuleOp:
         far = emit.edges(EdgeSum.PULL if kind is Stencil.LAPLACIAN else EdgeSum.PUSH, norm)
         return emit.apply(Function.ADD, near, emit.apply(Function.MUL, far, x))
 
-    return rebuild_all(module, replace)
+    return rebuild_all(module, replace, rule.GraphOp)
 
 
 def _stencil(kind: Stencil, x: SSAValue, emit: Emitter) -> SSAValue:

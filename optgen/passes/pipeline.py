@@ -10,6 +10,7 @@ from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
 from optgen.ir.build import build
 from optgen.ir.extents import Extent
+from optgen.memo import Recent
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
 from optgen.passes.problem import Storage, plan_all
@@ -27,6 +28,7 @@ DEFAULT_COUPLING = "transport"
 
 #: Called with the name of a pass and the module it left.
 Watch = Callable[[str, ModuleOp], None]
+_MADE: Recent[Spec, ModuleOp] = Recent(16)
 
 
 def program_of(module: ModuleOp) -> rule.ProgramOp:
@@ -85,13 +87,22 @@ def element_states(program: rule.ProgramOp) -> list[str]:
 def to_kernels(
     spec: Spec, settings: Mapping[str, Setting], dtype: str = "float32", watch: Watch | None = None
 ) -> ModuleOp:
-    """The kernel module of a rule for one dtype set, under settings that override the defaults."""
-    tell = watch or _ignore
+    """The kernel module of a rule for one dtype set, under settings that override the defaults; not to be changed.
+
+    The latest are kept, for those who explain, emit and bound the same kernels; a `watch` sees every pass run.
+    """
+    if watch is None:
+        key = dtype, tuple(sorted((name, repr(value)) for name, value in settings.items()))
+        return _MADE.get(spec, key, lambda: _to_kernels(spec, settings, dtype, _ignore))
+    return _to_kernels(spec, settings, dtype, watch)
+
+
+def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: Watch) -> ModuleOp:
     module = build(spec)
     tell("build", module)
     program = program_of(module)
     storage = storage_of(program, dtype)
-    specialised = to_variants(program, {**default_settings(spec), **settings}, storage, watch)
+    specialised = to_variants(program, {**default_settings(spec), **settings}, storage, tell)
     planned = plan_all(specialised.variants, storage, element_states(program))
     header = Header(
         name=spec.name,

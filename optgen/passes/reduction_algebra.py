@@ -35,7 +35,9 @@ from optgen.passes.specialise import cone
 
 def reduction_algebra(module: ModuleOp, storage: Storage, element_states: list[str]) -> ModuleOp:
     """The module, expanded where the plans of its variants get cheaper by it."""
-    expanded = rebuild_all(module, _replace)
+    expanded = rebuild_all(module, _replace, rule.ReduceOp)
+    if expanded is module:
+        return module
     cost = [_cost(candidate, storage, element_states) for candidate in (module, expanded)]
     return expanded if cost[1] < cost[0] else module
 

@@ -52,8 +52,11 @@ def _keep(op: Operation, operands: list[SSAValue], emit: Emitter) -> SSAValue:
             return emit.value(op.clone(value_mapper=dict(zip(op.operands, operands, strict=True))))
 
 
-def rebuild_all(module: ModuleOp, replace: Replace) -> ModuleOp:
-    """`rebuild` for every variant of a module."""
+def rebuild_all(module: ModuleOp, replace: Replace, kind: type[Operation]) -> ModuleOp:
+    """`rebuild` for every variant of a module; `replace` is about operations of one kind, and without any the module
+    stays."""
+    if not any(isinstance(op, kind) for op in module.walk()):
+        return module
     variants = [rebuild(op, replace) for op in module.body.block.ops if isinstance(op, rule.VariantOp)]
     result = ModuleOp(list(variants))
     result.verify()

@@ -17,7 +17,7 @@ from optgen.passes.rewrite import rebuild_all
 
 def split_reductions(module: ModuleOp) -> ModuleOp:
     """Split every reduction of elements over a matrix."""
-    return rebuild_all(module, _replace)
+    return rebuild_all(module, _replace, rule.ReduceOp)
 
 
 def _replace(op: Operation, operands: list[SSAValue], emit: Emitter) -> SSAValue | None:

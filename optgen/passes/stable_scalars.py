@@ -27,7 +27,7 @@ from optgen.passes.rewrite import rebuild_all
 
 def stable_scalars(module: ModuleOp) -> ModuleOp:
     """Apply both rewrites to every variant."""
-    return rebuild_all(module, _replace)
+    return rebuild_all(module, _replace, rule.ApplyOp)
 
 
 def _replace(op: Operation, operands: list[SSAValue], emit: Emitter) -> SSAValue | None:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -120,6 +120,8 @@ def _read(source: Source, above: Sequence[str]) -> Piece:
     if source.path in above:
         source.report.error(source.at(1, 1), "this text takes part in itself", "remove it from its own parts")
         source.report.check()
+    if (plain := _plain(source.text, source.path)) is not None:
+        return Piece(plain, NOWHERE)
     inner = (*above, source.path)
     folder = Path(source.path).parent
 
@@ -130,13 +132,20 @@ def _read(source: Source, above: Sequence[str]) -> Piece:
     if top.get("compose") is not None:
         return Piece(_composition(replace(top, what="a composition"), find), NOWHERE)
     spec = _written(top)
-    if not spec.otherwise:
-        return Piece(spec, NOWHERE)
+    assert spec.otherwise, "a text that needs no other is plain"
     other = find(spec.otherwise, top.at("else"))
     if other.spec.kind != "rule":
         source.report.error(top.at("else"), f"{spec.otherwise} is a transform", "name a rule under `else`")
         source.report.check()
     return Piece(spec, NOWHERE, (other.spec, *other.others))
+
+
+@lru_cache(maxsize=128)
+def _plain(text: str, path: str) -> Spec | None:
+    """The rule of a text that needs no other, None where it does. A text that was read before is the same `Spec`."""
+    source = Source(text, path)
+    top = Fields(source, compose(source), "a rule")
+    return None if top.get("compose") is not None or top.get("else") is not None else _written(top)
 
 
 def _composition(top: Fields, find: Find) -> Spec:
