@@ -102,7 +102,7 @@ def test_text_shows_every_statement_and_figure(rule: str) -> None:
     assert result.exit_code == 0
     found = explained(rule)
     assert f"{found['bytes_per_param']} bytes per parameter" in result.stdout
-    assert re.search(r"param = param - ", result.stdout)
+    assert re.search(r"param = .*param", result.stdout)
     assert "\x1b" not in result.stdout
 
 

@@ -1,6 +1,6 @@
 """Kernels of the rule adam in float64, generated from adam.yaml.
 
-spec fbdc1ef8ba30b5a26a6d8d6bbf248e88aa4454262c3d95b2002662b243a9ac99
+spec 64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f
 made by: optgen build adam --backend numba --set amsgrad=false --set maximize=false
 """
 
@@ -31,7 +31,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adam',
  'class': 'Adam',
- 'digest': 'fbdc1ef8ba30b5a26a6d8d6bbf248e88aa4454262c3d95b2002662b243a9ac99',
+ 'digest': '64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f',
  'backend': 'numba',
  'settled': {'amsgrad': False, 'maximize': False},
  'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},
@@ -102,7 +102,7 @@ def sweep_1(n, streams, scalars, totals):
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*g**2
         v_new = beta2 * v + one_minus_beta2 * (g_new * g_new)
-        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
         d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
         # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
         param_new = param - lr * (d + weight_decay_2 * param)
@@ -133,7 +133,7 @@ def stage_0_tensor(ctx, begin, end):
         # v = beta2*v + (1 - beta2)*g**2
         tensor_value[t, 4] = 1.0 - beta2  # one_minus_beta2
         updates = f8(load_f4(address[t, 4])) + 1.0
-        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
         tensor_value[t, 5] = 1.0 / -np.expm1(updates * np.log(beta1))  # inverse_one_minus_beta1_to_t
         tensor_value[t, 6] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
         # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)

@@ -1,6 +1,6 @@
 """Kernels of the rule adamw in float32, generated from adamw.yaml.
 
-spec c90be6730200e71e3ee2f1dfec977600425d2790dba7978b42cbc9f69b8b9676
+spec 08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0
 made by: optgen build adamw --backend numba --set amsgrad=false --set maximize=false
 """
 
@@ -31,7 +31,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adamw',
  'class': 'AdamW',
- 'digest': 'c90be6730200e71e3ee2f1dfec977600425d2790dba7978b42cbc9f69b8b9676',
+ 'digest': '08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0',
  'backend': 'numba',
  'settled': {'amsgrad': False, 'maximize': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},
@@ -97,7 +97,7 @@ def sweep_1(n, streams, scalars, totals):
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*g**2
         v_new = beta2 * v + one_minus_beta2 * (g * g)
-        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
         d = m_new * inverse_one_minus_beta1_to_t / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
         param = param_at[i]
         # param = param - lr*(d + weight_decay*param)
@@ -125,7 +125,7 @@ def stage_0_tensor(ctx, begin, end):
         # v = beta2*v + (1 - beta2)*g**2
         tensor_value[t, 3] = 1.0 - beta2  # one_minus_beta2
         updates = f8(load_f4(address[t, 4])) + 1.0
-        # d = (m/(1 - beta1**t)) / (sqrt(s/(1 - beta2**t)) + eps)
+        # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
         tensor_value[t, 4] = 1.0 / -np.expm1(updates * np.log(beta1))  # inverse_one_minus_beta1_to_t
         tensor_value[t, 5] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
         tensor_value[t, 0] = beta1
