@@ -7,7 +7,7 @@ from json import dumps
 from pprint import pformat
 
 from optgen.backend.layout import VECTORS, Layout
-from optgen.ir.view import Module
+from optgen.ir.view import Module, Variant
 from optgen.runtime.abi import VERSION
 
 _EXTENTS = ("none", "tensor", "layer", "model")
@@ -52,17 +52,22 @@ def manifest(
         "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
         "select": select,
         "stages": stages,
-        "stored": [_stored(module, boundary) for boundary in range(module.sweeps + 1)],
         "variants": [
-            {"name": variant.name, "when": variant.when, "slots": list(variant.slots), "sweeps": parts}
+            {
+                "name": variant.name,
+                "when": variant.when,
+                "slots": list(variant.slots),
+                "sweeps": parts,
+                "stored": [_stored(module, variant, boundary) for boundary in range(module.sweeps + 1)],
+            }
             for variant, parts in zip(module.variants, sweeps, strict=True)
         ],
     }
 
 
-def _stored(module: Module, boundary: int) -> list[str]:
-    """Coarse slots that stages of a boundary store, in the order of slots."""
-    stages = [stage for variant in module.variants for stage in variant.stages if stage.boundary == boundary]
+def _stored(module: Module, variant: Variant, boundary: int) -> list[str]:
+    """Coarse slots that a variant's stages at a boundary store, in the order of slots."""
+    stages = [stage for stage in variant.stages if stage.boundary == boundary]
     found = {op.word("slot") for stage in stages for op in stage.ops if op.name == "kernel.put"}
     return [slot.name for slot in module.slots if slot.name in found]
 

@@ -15,7 +15,7 @@ twice, and two float64 coefficients (the Laplacian is ``a*(x[0] - x[1]) + b*(x[2
 missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum; ``["matrix" | "row" |
 "col", column]``, one float64 or, of columns, n; ``["row_total" | "col_total", column, op]``, one or n to combine with.
 Totals start from 0, -inf or inf in every step. Stages of layer and model extent run once, with the first module's ctx.
-``stored`` names the slots that the stages of each boundary store.
+A variant's ``stored`` names the coarse slots that its stages store, per boundary.
 """
 
 from __future__ import annotations

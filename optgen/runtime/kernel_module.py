@@ -43,12 +43,13 @@ class Sweep(TypedDict):
 
 
 class Variant(TypedDict):
-    """The program of some tensors."""
+    """The program of some tensors. `stored`: the coarse slots that its stages store, per boundary between sweeps."""
 
     name: str
     when: str
     slots: Sequence[str]
     sweeps: Sequence[Sweep | None]
+    stored: NotRequired[Sequence[Sequence[str]]]
 
 
 Manifest = TypedDict(
@@ -74,7 +75,6 @@ Manifest = TypedDict(
         "barriers": list[str],
         "select": str | None,
         "stages": list[list[tuple[str, str]]],
-        "stored": NotRequired[list[list[str]]],
         "variants": list[Variant],
     },
 )

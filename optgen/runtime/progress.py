@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optgen.runtime.kernel_module import Manifest, Sweep
+from optgen.runtime.kernel_module import Manifest, Sweep, Variant
 
 
-def stores(manifest: Manifest) -> list[tuple[str, ...]]:
+def stores(manifest: Manifest, variant: Variant) -> list[tuple[str, ...]]:
     """Names of the slots stored up to the first sweep, then by each sweep and the stages after it."""
-    found = [list(names) for names in _stored_by_stages(manifest)]
-    for variant in manifest["variants"]:
-        for number, sweep in enumerate(variant["sweeps"], 1):
-            if sweep is not None:
-                found[number] += [*_written(manifest, sweep), *_written(manifest, sweep.get("alone", sweep))]
+    found = [list(names) for names in _stored_by_stages(manifest, variant)]
+    for number, sweep in enumerate(variant["sweeps"], 1):
+        if sweep is not None:
+            found[number] += [*_written(manifest, sweep), *_written(manifest, sweep.get("alone", sweep))]
     order = [slot["name"] for slot in manifest["slots"]]
     return [tuple(sorted(set(names), key=order.index)) for names in found]
 
 
 def reading_sweeps(manifests: Sequence[Manifest]) -> int:
     """How many sweeps are complete before anything is stored; -1 where something is stored before the first."""
-    phases = zip(*(stores(manifest) for manifest in manifests), strict=True)
+    phases = zip(
+        *(stores(manifest, variant) for manifest in manifests for variant in manifest["variants"]), strict=True
+    )
     return next((sweep for sweep, names in enumerate(phases) if any(names)), manifests[0]["sweeps"] + 1) - 1
 
 
-def _stored_by_stages(manifest: Manifest) -> Sequence[Sequence[str]]:
+def _stored_by_stages(manifest: Manifest, variant: Variant) -> Sequence[Sequence[str]]:
     """As the manifest says; where it does not, any coarse slot may be stored by any stage."""
-    given = manifest.get("stored")
+    given = variant.get("stored")
     if given is not None:
         return given
     coarse = [s["name"] for s in manifest["slots"] if s["role"] in ("state", "counter") and s["extent"] != "elem"]

@@ -174,9 +174,14 @@ class Tables:
         if self._plan[at.ENDED] < sweep:
             self._calls += run_step(self._job, sweep, self._scratch, threads)
 
-    def progress(self) -> tuple[int, int]:
-        """Sweeps of the step that are complete, -1 before it began; and how many there are before any that stores."""
-        return int(self._plan[at.ENDED]), self._reading
+    def ended(self) -> int:
+        """How many sweeps of the step are complete, with the stages after them; -1 before it began."""
+        return int(self._plan[at.ENDED])
+
+    def begun(self) -> bool:
+        """Whether anything of the step may be stored."""
+        opened = self._plan[at.CLAIM] > at.LOW
+        return bool(self._plan[at.ENDED] + opened > self._reading)
 
     def calls(self) -> int:
         """Calls into compiled code made by the last run."""

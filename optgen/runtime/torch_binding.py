@@ -21,7 +21,7 @@ from optgen.runtime import torch_checks
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.tables import Tables
-from optgen.runtime.torch_cut import CUT, begun, cut_message
+from optgen.runtime.torch_cut import CUT, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
@@ -331,7 +331,7 @@ class Binding:
     def _complete(self, step: int, error: BaseException) -> None:
         """Stores what is left, if storing had begun. PartialStepError where even that fails."""
         tables = [bound.tables for bound in self.bound]
-        if not any(begun(each) for each in tables):
+        if not any(each.begun() for each in tables):
             self.cut = ""
             return
         try:

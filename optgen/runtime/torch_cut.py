@@ -18,37 +18,37 @@ CUT = (
 _SHOWN = 3
 
 
-def begun(tables: Tables | ReferenceTables) -> bool:
-    """Whether anything of the step may be stored. Between two calls into compiled code no sweep is half done."""
-    ended, reading = tables.progress()
-    return ended > reading
-
-
 def cut_message(step: int, plan: Plan, tables: Sequence[Tables | ReferenceTables]) -> str:
     """Which sweep was cut, what it and those before it had stored, and what to do."""
-    parts = [_part(plan, part, each) for part, each in zip(plan.parts, tables, strict=True)]
+    parts = [line for part, each in zip(plan.parts, tables, strict=True) for line in _part(plan, part, each)]
     return f"{CUT}. It was step {step}: {'; '.join(parts)}"
 
 
-def _part(plan: Plan, part: Part, tables: Tables | ReferenceTables) -> str:
-    names = [plan.members[i].name for i in part.members]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"of {', '.join(names[:_SHOWN])}{more}, {_reached(part.modules[0].manifest, tables)}"
+def _part(plan: Plan, part: Part, tables: Tables | ReferenceTables) -> list[str]:
+    """A line per variant in use."""
+    members: dict[tuple[str, int], list[str]] = {}
+    for i, module, variant in zip(part.members, part.module_of, tables.variant_names(), strict=True):
+        members.setdefault((variant, module), []).append(plan.members[i].name)
+    return [
+        f"of {_listed(names, _SHOWN)}, {_reached(part.modules[module].manifest, variant, tables)}"
+        for (variant, module), names in members.items()
+    ]
 
 
-def _reached(manifest: Manifest, tables: Tables | ReferenceTables) -> str:
-    ended, _ = tables.progress()
+def _reached(manifest: Manifest, variant: str, tables: Tables | ReferenceTables) -> str:
     if isinstance(tables, ReferenceTables):
-        return "an unknown part is stored" if ended > 0 else "nothing is stored"
-    phases, sweeps = stores(manifest), manifest["sweeps"]
-    stored = [name for names in phases[: ended + 1] for name in names]
-    done = f"{_listed(stored)} {'are' if len(set(stored)) > 1 else 'is'} stored"
+        return "an unknown part is stored" if tables.begun() else "nothing is stored"
+    ended, sweeps = tables.ended(), manifest["sweeps"]
     if ended == sweeps:
-        return f"all {sweeps} sweeps are complete"
-    if ended < 0:
-        return "no sweep was begun"
-    return f"sweep {ended + 1} of {sweeps} was cut, {done}, {_listed(phases[ended + 1])} may be in part"
+        return "everything is stored"
+    if not tables.begun():
+        return "nothing is stored"
+    phases = stores(manifest, next(v for v in manifest["variants"] if v["name"] == variant))
+    stored = list(dict.fromkeys(name for names in phases[: ended + 1] for name in names))
+    done = f"{_listed(stored)} {'are' if len(stored) > 1 else 'is'} stored"
+    return f"sweep {ended + 1} of {sweeps} was cut, {done}, of {_listed(phases[ended + 1])} any part may be"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names)) or "nothing"
+def _listed(names: Sequence[str], most: int = 99) -> str:
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more]) or "nothing"

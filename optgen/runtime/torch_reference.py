@@ -180,9 +180,9 @@ class ReferenceTables:
                 elif slot["role"] != "gradient" and self.address[i, j]:
                     self._view(i, j)[...] = tensor.values[slot["name"]]
 
-    def progress(self) -> tuple[int, int]:
-        """1 once storing began, else 0 or less; and 0, which is the last that stores nothing."""
-        return self._ended, 0
+    def begun(self) -> bool:
+        """Whether anything of the step may be stored."""
+        return self._ended > 0
 
     def _tensor(self, i: int) -> ReferenceTensor:
         values = {

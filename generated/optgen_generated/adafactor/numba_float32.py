@@ -82,7 +82,6 @@ MANIFEST = {'abi': 1,
              ['stage_1_tensor', 'tensor']],
             [['stage_2_tensor', 'tensor']],
             [['stage_3_row', 'tensor'], ['stage_3_col', 'tensor'], ['stage_3_tensor', 'tensor']]],
- 'stored': [[], [], ['step'], ['r', 'c', 'step']],
  'variants': [{'name': 'ndim_param_ge_2',
                'when': 'ndim(param) >= 2',
                'slots': ['r', 'c'],
@@ -97,7 +96,8 @@ MANIFEST = {'abi': 1,
                            'totals': [1]},
                           {'function': 'ndim_param_ge_2_sweep_3',
                            'streams': [['slot', 1, 'r'], ['slot', 0, 'rw'], ['row', 0], ['col', 0], ['matrix', 0]],
-                           'totals': []}]},
+                           'totals': []}],
+               'stored': [[], [], [], ['r', 'c', 'step']]},
               {'name': 'not_ndim_param_ge_2',
                'when': 'not (ndim(param) >= 2)',
                'slots': ['v'],
@@ -107,7 +107,8 @@ MANIFEST = {'abi': 1,
                           {'function': 'not_ndim_param_ge_2_sweep_2',
                            'streams': [['slot', 1, 'r'], ['slot', 4, 'rw'], ['slot', 0, 'rw']],
                            'totals': []},
-                          None]}]}
+                          None],
+               'stored': [[], [], ['step'], []]}]}
 
 
 @segment

@@ -72,7 +72,6 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'u', 'n', 'before'],
@@ -83,7 +82,8 @@ MANIFEST = {'abi': 1,
                                        ['slot', 3, 'rw'],
                                        ['slot', 4, 'rw'],
                                        ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment

@@ -70,7 +70,6 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['fast', 'slow', 'v'],
@@ -80,7 +79,8 @@ MANIFEST = {'abi': 1,
                                        ['slot', 3, 'rw'],
                                        ['slot', 4, 'rw'],
                                        ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment

@@ -70,19 +70,20 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': 'select_variant',
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 't_is_1',
                'when': 't == 1',
                'slots': ['v'],
                'sweeps': [{'function': 't_is_1_sweep_1',
                            'streams': [['slot', 1, 'r'], ['slot', 3, 'w']],
-                           'totals': []}]},
+                           'totals': []}],
+               'stored': [[], ['step']]},
               {'name': 'not_t_is_1',
                'when': 'not (t == 1)',
                'slots': ['m', 'v'],
                'sweeps': [{'function': 'not_t_is_1_sweep_1',
                            'streams': [['slot', 2, 'rw'], ['slot', 3, 'rw'], ['slot', 1, 'r'], ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment

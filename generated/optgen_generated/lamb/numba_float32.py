@@ -69,7 +69,6 @@ MANIFEST = {'abi': 1,
  'barriers': ['tensor', 'none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']], [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
@@ -78,7 +77,8 @@ MANIFEST = {'abi': 1,
                            'totals': [0, 1]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 2, 'r'], ['slot', 3, 'r'], ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], [], ['step']]}]}
 
 
 @segment

@@ -54,13 +54,13 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m'],
                'sweeps': [{'function': 'sweep_1',
                            'streams': [['slot', 2, 'rw'], ['slot', 1, 'r'], ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment

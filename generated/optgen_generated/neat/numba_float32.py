@@ -101,7 +101,6 @@ MANIFEST = {'abi': 1,
  'stages': [[['stage_0_tensor', 'tensor']],
             [['stage_1_layer', 'layer'], ['stage_1_layer_2', 'layer'], ['stage_1_tensor', 'tensor']],
             [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
@@ -123,7 +122,8 @@ MANIFEST = {'abi': 1,
                                                  ['slot', 2, 'rw'],
                                                  ['slot', 3, 'rw'],
                                                  ['slot', 0, 'rw']],
-                                     'totals': []}}]}]}
+                                     'totals': []}}],
+               'stored': [[], [], ['step']]}]}
 
 
 @segment

@@ -87,7 +87,6 @@ MANIFEST = {'abi': 1,
  'stages': [[['stage_0_tensor', 'tensor']],
             [['stage_1_layer', 'layer'], ['stage_1_layer_2', 'layer'], ['stage_1_tensor', 'tensor']],
             [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
@@ -104,7 +103,8 @@ MANIFEST = {'abi': 1,
                                                  ['slot', 0, 'rw'],
                                                  ['slot', 2, 'rw'],
                                                  ['slot', 3, 'rw']],
-                                     'totals': []}}]}]}
+                                     'totals': []}}],
+               'stored': [[], [], ['step']]}]}
 
 
 @segment

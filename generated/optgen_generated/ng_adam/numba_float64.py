@@ -86,7 +86,6 @@ MANIFEST = {'abi': 1,
  'stages': [[['stage_0_tensor', 'tensor']],
             [['stage_1_layer', 'layer'], ['stage_1_layer_2', 'layer'], ['stage_1_tensor', 'tensor']],
             [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
@@ -103,7 +102,8 @@ MANIFEST = {'abi': 1,
                                                  ['slot', 0, 'rw'],
                                                  ['slot', 2, 'rw'],
                                                  ['slot', 3, 'rw']],
-                                     'totals': []}}]}]}
+                                     'totals': []}}],
+               'stored': [[], [], ['step']]}]}
 
 
 @segment

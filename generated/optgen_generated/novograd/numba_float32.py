@@ -69,14 +69,14 @@ MANIFEST = {'abi': 1,
  'barriers': ['tensor', 'none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']], [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['v', 'step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
                'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r']], 'totals': [0]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 2, 'rw'], ['slot', 1, 'r'], ['slot', 0, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], [], ['v', 'step']]}]}
 
 
 @segment

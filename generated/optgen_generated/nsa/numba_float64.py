@@ -93,7 +93,6 @@ MANIFEST = {'abi': 1,
  'stages': [[['stage_0_tensor', 'tensor']],
             [['stage_1_layer', 'layer'], ['stage_1_layer_2', 'layer'], ['stage_1_tensor', 'tensor']],
             [['stage_2_tensor', 'tensor']]],
- 'stored': [[], [], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
@@ -105,7 +104,8 @@ MANIFEST = {'abi': 1,
                                      'totals': [0, 1, 2]}},
                           {'function': 'sweep_2',
                            'streams': [['slot', 0, 'rw'], ['slot', 1, 'r'], ['slot', 2, 'rw'], ['slot', 3, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], [], ['step']]}]}
 
 
 @segment

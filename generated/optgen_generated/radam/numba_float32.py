@@ -69,19 +69,20 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': 'select_variant',
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 'rho_gt_5',
                'when': 'rho > 5',
                'slots': ['m', 'v'],
                'sweeps': [{'function': 'rho_gt_5_sweep_1',
                            'streams': [['slot', 0, 'rw'], ['slot', 1, 'r'], ['slot', 2, 'rw'], ['slot', 3, 'rw']],
-                           'totals': []}]},
+                           'totals': []}],
+               'stored': [[], ['step']]},
               {'name': 'not_rho_gt_5',
                'when': 'not (rho > 5)',
                'slots': ['m', 'v'],
                'sweeps': [{'function': 'not_rho_gt_5_sweep_1',
                            'streams': [['slot', 0, 'rw'], ['slot', 1, 'r'], ['slot', 2, 'rw'], ['slot', 3, 'rw']],
-                           'totals': []}]}]}
+                           'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment

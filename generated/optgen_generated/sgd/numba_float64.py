@@ -48,13 +48,11 @@ MANIFEST = {'abi': 1,
  'barriers': ['none'],
  'select': None,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
- 'stored': [[], ['step']],
  'variants': [{'name': 'always',
                'when': '',
                'slots': [],
-               'sweeps': [{'function': 'sweep_1',
-                           'streams': [['slot', 0, 'rw'], ['slot', 1, 'r']],
-                           'totals': []}]}]}
+               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 0, 'rw'], ['slot', 1, 'r']], 'totals': []}],
+               'stored': [[], ['step']]}]}
 
 
 @segment
