@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from optgen.errors import BackendError, UsageError, suggest
 
 if TYPE_CHECKING:
+    from optgen.rule import Rule
     from optgen.runtime.torch_optimizer import Optimizer
     from optgen.spec.model import Spec
 
@@ -20,24 +21,34 @@ if TYPE_CHECKING:
 _BACKEND = "_optgen_backend"
 
 
-def load(origin: str | os.PathLike[str]) -> Spec:
+def load(origin: str | os.PathLike[str]) -> Rule:
     """The rule of a shipped name, of the path of a YAML file, or of several joined by `+`.
 
     Raises SpecError where the text is at fault, and UsageError where there is no such rule.
     """
+    from optgen.rule import Rule
     from optgen.spec import loader
 
-    return loader.load(origin)
+    return Rule.of(loader.load(origin))
 
 
-def compose(*parts: Spec | str | os.PathLike[str]) -> Spec:
+def loads(text: str) -> Rule:
+    """The rule in a YAML text. Raises SpecError where it is at fault."""
+    from optgen.rule import Rule
+    from optgen.spec import loader
+
+    return Rule.of(loader.loads(text))
+
+
+def compose(*parts: Spec | str | os.PathLike[str]) -> Rule:
     """One rule of a rule and the transforms that join it, left to right; each a rule, a shipped name or a path.
 
     `compose("RULE", "TRANSFORM")` is `load("RULE+TRANSFORM")`. Raises SpecError where the parts do not go together.
     """
+    from optgen.rule import Rule
     from optgen.spec import loader
 
-    return loader.combine(parts)
+    return Rule.of(loader.combine([part.spec if isinstance(part, Rule) else part for part in parts]))
 
 
 def compile(  # noqa: A001
@@ -53,7 +64,7 @@ def compile(  # noqa: A001
     from optgen.generate import FRAMEWORKS, Request, files, frozen, write
     from optgen.runtime import cache
 
-    spec = load(rule) if isinstance(rule, str | os.PathLike) else rule
+    spec = load(rule).spec if isinstance(rule, str | os.PathLike) else rule
     if framework not in FRAMEWORKS:
         hint = suggest(framework, FRAMEWORKS)
         built = ", ".join(FRAMEWORKS)

@@ -29,7 +29,7 @@ from optgen.spec.syntax import (
 
 _ESCAPED = {
     **{char: "\\" + char for char in "#$%&_{}"},
-    "\\": r"\backslash{}",
+    "\\": r"\textbackslash{}",
     "~": r"\~{}",
     "^": r"\^{}",
 }
@@ -45,8 +45,10 @@ _AROUND = {
     "floor": (r"\left\lfloor ", r"\right\rfloor"),
     "ceil": (r"\left\lceil ", r"\right\rceil"),
     "norm": (r"\left\lVert ", r"\right\rVert"),
-    "max_abs": (r"\left\lVert ", r"\right\rVert_{\infty}"),
+    "max_abs": (r"\left\lVert ", r"\right\rVert"),
 }
+#: What stands before the extent below a norm.
+_NORMS = {"max_abs": r"\infty, "}
 _NAMED = {
     **{name: "\\" + name for name in ("exp", "log", "sin", "cos", "tanh", "min", "max")},
     "minimum": r"\min",
@@ -58,11 +60,16 @@ _NAMED = {
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(8)
 
 
-def to_latex(spec: Spec) -> str:
-    """The rule's stages in an `align*` environment, one line per statement."""
+def to_latex(spec: Spec, environment: str = "align*") -> str:
+    """The rule's stages, a line per statement, in an environment of amsmath; inside mathematics that is `aligned`."""
     writer = _Writer(spec)
     lines = [line for body in spec.stages.values() for line in writer.block(body, 0)]
-    return "\n".join(["\\begin{align*}", *(f"  {line} \\\\" for line in lines), "\\end{align*}"])
+    return "\n".join([f"\\begin{{{environment}}}", *(f"  {line} \\\\" for line in lines), f"\\end{{{environment}}}"])
+
+
+def name_to_latex(spec: Spec, name: str) -> str:
+    """The symbol of a name of the rule, as its equations show it."""
+    return _Writer(spec).name(name)
 
 
 class _Writer:
@@ -174,7 +181,7 @@ class _Writer:
 
     def _call(self, call: Call) -> tuple[str, int]:
         over = call.keyword("over")
-        below = f"_{{\\text{{{escape(over.value)}}}}}" if isinstance(over, Text) else ""
+        below = f"_{{{_NORMS.get(call.function, '')}\\text{{{escape(over.value)}}}}}" if isinstance(over, Text) else ""
         arguments = ", ".join(map(self.text, call.args))
         match call.function:
             case "sqrt":

@@ -35,7 +35,7 @@ SCALAR_FUNCTIONS: Mapping[str, str] = {
 }
 META_FUNCTIONS = ("ndim", "numel", "rows", "cols", "depth", "role")
 
-_OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _ATOM = range(8)
+_OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(9)
 
 
 def literal(text: str) -> str:
@@ -176,7 +176,7 @@ class _Canonical(Expressions):
 
     def _binary(self, expr: Binary) -> tuple[str, int]:
         if expr.op == "**":
-            return f"{self._at(expr.left, _ATOM)}**{self._at(expr.right, _SIGN)}", _ATOM
+            return f"{self._at(expr.left, _ATOM)}**{self._at(expr.right, _SIGN)}", _POWER
         level = _SUM if expr.op in "+-" else _PRODUCT
         sign = expr.op if expr.op in ("*", "/") else f" {expr.op} "
         return f"{self._at(expr.left, level)}{sign}{self._at(expr.right, level + 1)}", level

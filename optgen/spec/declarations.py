@@ -23,6 +23,7 @@ from optgen.spec.model import (
     Value,
 )
 from optgen.spec.source import Report
+from optgen.spec.symbols import symbol_problem
 from optgen.spec.syntax import Call, Expr, Name
 from optgen.spec.vocabulary import (
     DTYPES,
@@ -85,7 +86,7 @@ def _hyper(fields: Fields, name: str, where: Location) -> Hyper | None:
             fields.at("over"), f'a hyper is over "tensor" or "model", not "{over}"', "write `over: model`, or remove it"
         )
     whole = "model" if over == "model" else "tensor"
-    doc, symbol, names = fields.text("doc"), fields.word("symbol"), _names(fields, _ARGUMENT)
+    doc, symbol, names = fields.text("doc"), _symbol(fields), _names(fields, _ARGUMENT)
     hyper = Hyper(name, default, kind, domain, choices, whole, doc, symbol, names, where)
     try:
         stored = hyper.accept(default)
@@ -164,7 +165,7 @@ def read_states(top: Fields) -> Mapping[str, State]:
         if isinstance(node, Table):
             fields = Fields(top.source, node, f'the state "{name}"')
             fields.check_keys(STATE_KEYS)
-            dtype, doc, symbol = fields.word("dtype"), fields.text("doc"), fields.word("symbol")
+            dtype, doc, symbol = fields.word("dtype"), fields.text("doc"), _symbol(fields)
             names = _names(fields, re.compile(r"[A-Za-z][A-Za-z0-9_]*"))
             if dtype and dtype not in DTYPES:
                 hint = suggest(dtype, DTYPES) or "dtypes are " + ", ".join(DTYPES)
@@ -336,6 +337,16 @@ def read_claims(top: Fields, check: Checker, check_rule: Callable[[str, Location
 def _check_name(report: Report, name: str, where: Location, what: str) -> None:
     if problem := name_problem(name, what):
         report.error(where, *problem)
+
+
+def _symbol(fields: Fields) -> str:
+    """The LaTeX symbol under `symbol`, if it is one."""
+    symbol = fields.word("symbol")
+    if problem := symbol_problem(symbol):
+        hint = r"letters with accents and indices: \eta, \hat{m}, \beta_1, \varepsilon_{\mathrm{abs}}"
+        fields.report.error(fields.at("symbol"), f'"{symbol}" cannot be a symbol: {problem}', hint)
+        return ""
+    return symbol
 
 
 def _names(fields: Fields, pattern: re.Pattern[str]) -> Mapping[str, str]:

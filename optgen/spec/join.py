@@ -56,7 +56,7 @@ def join(pieces: Sequence[Piece], text: Callable[[Location], str]) -> Spec:
 
 def parts_of(spec: Spec) -> tuple[Part, ...]:
     """The texts a rule is made of, its own where there is but one."""
-    return spec.parts or (Part(spec.name, spec.path, spec.digest, spec.text),)
+    return spec.parts or (spec.own_part,)
 
 
 def address(part: Part) -> str:

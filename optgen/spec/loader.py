@@ -26,7 +26,7 @@ from optgen.spec.declarations import (
     read_states,
     setting_checker,
 )
-from optgen.spec.document import Word, compose
+from optgen.spec.document import Table, Word, compose
 from optgen.spec.examples import Context, read_examples
 from optgen.spec.fields import Fields, read_body, resolve
 from optgen.spec.join import Piece, join
@@ -115,6 +115,11 @@ def _find(text: str, above: Sequence[str], folder: Path | None = None, *, whole:
     raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
 
 
+def assemble(source: Source, table: Table, text: str) -> Spec:
+    """The rule of a mapping whose positions lie in a source that is no YAML; `text` is the YAML of the mapping."""
+    return _alone(_piece(Fields(source, table, "a rule"), (), text))
+
+
 def _read(source: Source, above: Sequence[str]) -> Piece:
     """A text, and the rules that take its place where it has `else`."""
     if source.path in above:
@@ -122,17 +127,22 @@ def _read(source: Source, above: Sequence[str]) -> Piece:
         source.report.check()
     if (plain := _plain(source.text, source.path)) is not None:
         return Piece(plain, NOWHERE)
+    return _piece(Fields(source, compose(source), "a rule"), above)
+
+
+def _piece(top: Fields, above: Sequence[str], text: str = "") -> Piece:
+    source = top.source
     inner = (*above, source.path)
     folder = Path(source.path).parent
 
     def find(text: str, where: Location) -> Piece:
         return replace(_find(text, inner, folder), where=where)
 
-    top = Fields(source, compose(source), "a rule")
     if top.get("compose") is not None:
         return Piece(_composition(replace(top, what="a composition"), find), NOWHERE)
-    spec = _written(top)
-    assert spec.otherwise, "a text that needs no other is plain"
+    spec = _written(top, text)
+    if not spec.otherwise:
+        return Piece(spec, NOWHERE)
     other = find(spec.otherwise, top.at("else"))
     if other.spec.kind != "rule":
         source.report.error(top.at("else"), f"{spec.otherwise} is a transform", "name a rule under `else`")
@@ -156,7 +166,7 @@ def _composition(top: Fields, find: Find) -> Spec:
     return read_composition(top, heading)
 
 
-def _written(top: Fields) -> Spec:
+def _written(top: Fields, text: str = "") -> Spec:
     source, report = top.source, top.report
     _check_version(top)
     top.check_keys([key for key in TOP_KEYS if key != "defaults"])
@@ -206,8 +216,9 @@ def _written(top: Fields) -> Spec:
         ),
         metrics=metrics,
         path=source.path,
-        text=source.text,
-        digest=digest(source.text),
+        text=text or source.text,
+        digest=digest(text or source.text),
+        source=source.text if text else "",
     )
     checks.check_declarations(top, spec)
     checks.check_program(top, spec, complete=stages_read)

@@ -216,10 +216,11 @@ class Part:
     path: str
     digest: str
     text: str = field(repr=False)
+    source: str = field(default="", compare=False, repr=False)
 
     def line(self, number: int) -> str:
         """The text of a 1-based line, empty past the end."""
-        lines = self.text.split("\n")
+        lines = (self.source or self.text).split("\n")
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
@@ -232,7 +233,8 @@ class Spec:
     """One rule (or transform) as written, checked by itself; extents are not known yet.
 
     A rule joined of several texts lists them all in `parts`; its `text` is theirs, one after the other, and its `path`
-    is what `load` takes to join them again.
+    is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule written as
+    Python, whose `text` is its YAML.
     """
 
     name: str
@@ -258,8 +260,14 @@ class Spec:
     text: str = field(repr=False)
     digest: str
     parts: tuple[Part, ...] = ()
+    source: str = field(default="", compare=False, repr=False)
+
+    @property
+    def own_part(self) -> Part:
+        """The text of a rule that was made of one."""
+        return Part(self.name, self.path, self.digest, self.text, self.source)
 
     def line(self, where: Location) -> str:
         """The line of text at a place in this rule's texts, empty where there is none."""
-        own = Part(self.name, self.path, self.digest, self.text)
-        return next((part.line(where.line) for part in self.parts or (own,) if part.path == where.path), "")
+        parts = self.parts or (self.own_part,)
+        return next((part.line(where.line) for part in parts if part.path == where.path), "")

@@ -124,7 +124,7 @@ def test_latex_keeps_the_order_and_binding_of_what_is_written() -> None:
         ("2*where(drift > 0, g, 1e-8)", r"2 \, \left(\begin{cases} g & \text{if}\ \mathrm{drift} > 0 \\ {10^{-8}} &"),
         ('norm(g, over="tensor")*g', r"\left\lVert g\right\rVert_{\text{tensor}} \, g"),
         ("t % 2*g", r"\left(t \bmod 2\right) \, g"),
-        ("max_abs(g, over='layer')*g", r"\left\lVert g\right\rVert_{\infty}_{\text{layer}} \, g"),
+        ("max_abs(g, over='layer')*g", r"\left\lVert g\right\rVert_{\infty, \text{layer}} \, g"),
     ],
 )
 def test_latex_of_expressions(written: str, latex: str) -> None:
