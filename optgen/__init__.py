@@ -25,8 +25,18 @@ if TYPE_CHECKING:
     from optgen.rule import rule as rule
 
 __all__ = [
-    *("Rule", "__version__", "compile", "compose", "hyper", "input"),
-    *("load", "loads", "rule", "state", "sym", "verify"),
+    "Rule",
+    "__version__",
+    "compile",
+    "compose",
+    "hyper",
+    "input",
+    "load",
+    "loads",
+    "rule",
+    "state",
+    "sym",
+    "verify",
 ]
 
 _WHERE = {

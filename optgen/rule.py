@@ -95,7 +95,7 @@ class Rule(Spec):
         """
         if self.parts:
             names = ", ".join(part.name for part in self.parts)
-            raise UsageError(f"{self.name} is joined of several texts ({names}); write each of them, and join them again")
+            raise UsageError(f"{self.name} is joined of several texts ({names}); write each, and join them again")
         return self.text
 
     def explain(self, **given: Value) -> Explanation:

@@ -100,6 +100,16 @@ def test_it_compiles() -> None:
     assert one.tolist() == [0.5, -2.5]
 
 
+def test_it_joins_transforms() -> None:
+    joined = optgen.compose(two_averages, "clip")
+    assert isinstance(joined, optgen.Rule)
+    assert any(name.startswith("clip_") for name in joined.hypers)
+    assert [part.name for part in joined.parts] == ["two_averages", "clip"]
+    assert joined.explain()["bytes_per_param"] >= two_averages.explain()["bytes_per_param"]
+    with pytest.raises(UsageError, match="joined of several texts"):
+        joined.to_yaml()
+
+
 def cell(text: str, name: str = "<ipython-input-7-1234>") -> dict[str, Any]:
     """What a notebook does with a cell: the source goes to linecache under a name of its own."""
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
