@@ -101,10 +101,10 @@ def test_it_compiles() -> None:
 
 
 def test_it_joins_transforms() -> None:
-    joined = optgen.compose(two_averages, "clip")
+    joined = optgen.compose(two_averages, "clip_norm")
     assert isinstance(joined, optgen.Rule)
-    assert any(name.startswith("clip_") for name in joined.hypers)
-    assert [part.name for part in joined.parts] == ["two_averages", "clip"]
+    assert any(name.startswith("clip_norm_") for name in joined.hypers)
+    assert [part.name for part in joined.parts] == ["two_averages", "clip_norm"]
     assert joined.explain()["bytes_per_param"] >= two_averages.explain()["bytes_per_param"]
     with pytest.raises(UsageError, match="joined of several texts"):
         joined.to_yaml()
