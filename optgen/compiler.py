@@ -11,6 +11,7 @@ from optgen.errors import BackendError, HyperError, suggest
 from optgen.ir.view import view
 from optgen.passes.pipeline import COUPLING, Watch, to_kernels
 from optgen.passes.specialise import Setting
+from optgen.runtime.storage import DtypeSet
 from optgen.spec import loader
 from optgen.spec.model import Setting as Given
 from optgen.spec.model import Spec
@@ -33,11 +34,13 @@ def kernel_module(
 ) -> tuple[Manifest, str]:
     """Manifest and source of a rule's kernels for the choices that `hypers` settle; defaults for those not given.
 
-    `dtype` is the parameters' and gradients' ("float32" or "float64"). Raises SpecError, BackendError or HyperError.
+    `dtype` is the parameters' and gradients', or the text of a dtype set (`optgen.runtime.storage`). Raises SpecError,
+    BackendError or HyperError.
     """
     target = find_backend(backend)
-    if dtype not in target.dtypes:
-        raise BackendError(f'the backend "{backend}" has no {dtype} kernels; it has {", ".join(target.dtypes)}')
+    for stored in DtypeSet.parse(dtype).dtypes:
+        if stored not in target.dtypes:
+            raise BackendError(f'the backend "{backend}" has no {stored} kernels; it has {", ".join(target.dtypes)}')
     emitted = target.emit(view(to_kernels(spec, settings(spec, hypers), dtype, watch)))
     return cast("Manifest", emitted.manifest), emitted.source
 

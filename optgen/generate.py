@@ -223,7 +223,7 @@ def _replace(path: Path, text: str) -> Path:
 def _remove_stale(folder: Path, texts: Mapping[str, str]) -> None:
     """Removes kernel files made from another text of the rule: classes would pass them by in silence."""
     current = {digest for text in texts.values() for digest in _SPEC_LINE.findall(text[:2000])}
-    for path in folder.glob("*_float*.py"):
+    for path in folder.glob("*_*float*.py"):
         with path.open(encoding="utf-8", errors="replace") as file:
             start = file.read(2000)
         found = _SPEC_LINE.findall(start)

@@ -17,7 +17,7 @@ class NumbaBackend:
     name: str = "numba"
     level: Literal["kernel", "rule"] = "kernel"
     devices: tuple[str, ...] = ("cpu",)
-    dtypes: tuple[str, ...] = ("float32", "float64")
+    dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
     requires: Mapping[str, str] = MappingProxyType({"numba": ">=0.60"})
 
     def emit(self, module: Module) -> Emitted:

@@ -9,8 +9,11 @@ from optgen.ir.view import Module, Op, Stage
 from optgen.runtime.abi import Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
 from optgen_numba.emit_stage import StageCode, Tables
-from optgen_numba.layout import SHORT, VECTORS, Layout
+from optgen_numba.layout import VECTORS, Layout
 from optgen_numba.python_text import Names, docstring
+
+#: What generated code takes from optgen.runtime.narrow.
+_NARROW = {"b2_stream", "f2_stream", "u2_stream", "f4_of_b2", "f4_of_f2", "b2_of_f4", "f2_of_f4", "b2_at_random"}
 
 
 def emit(module: Module) -> tuple[dict[str, object], str]:
@@ -157,7 +160,7 @@ def _text(module: Module, described: dict[str, object], functions: Sequence[Sequ
         for line in function
         if line.startswith("def ")
     ]
-    used = sorted(_imports("\n".join(line for function in functions for line in function)))
+    used, narrow = _imports("\n".join(line for function in functions for line in function))
     name = docstring(module.name)
     blocks = [
         f'"""Kernels of the rule {name} in {docstring(module.compute)}, generated from {name}.yaml.',
@@ -168,8 +171,9 @@ def _text(module: Module, described: dict[str, object], functions: Sequence[Sequ
         "",
         *(["import numpy as np", ""] if any("np." in line for function in functions for line in function) else []),
         "from optgen.runtime.cpu import (",
-        *(f"    {name}," for name in used),
+        *(f"    {name}," for name in sorted(used)),
         ")",
+        *([f"from optgen.runtime.narrow import {', '.join(sorted(narrow))}"] if narrow else []),
         "",
         f"MANIFEST = {literal_of(described)}",
         "",
@@ -180,12 +184,12 @@ def _text(module: Module, described: dict[str, object], functions: Sequence[Sequ
     return "\n".join(blocks)
 
 
-def _imports(text: str) -> set[str]:
-    """Names of optgen.runtime.cpu that the functions use."""
+def _imports(text: str) -> tuple[set[str], set[str]]:
+    """Names of optgen.runtime.cpu and of optgen.runtime.narrow that the functions use."""
     words = {"".join(c if c.isalnum() or c == "_" else " " for c in text)}
     tokens = {token for word in words for token in word.split()}
     tables = tokens & ({word.name for word in Word} | {mode.name for mode in Mode})
     helpers = {"segment", "stage", "select", "add_reassoc", "laplacian_at", "maximum", "minimum", "f4", "f8", "i8"}
-    for short in SHORT.values():
+    for short in ("f4", "f8", "i8"):
         helpers |= {f"{short}_stream", f"{short}_table", f"{short}_near", f"load_{short}", f"store_{short}"}
-    return (tokens & helpers) | tables
+    return (tokens & helpers) | tables, tokens & _NARROW

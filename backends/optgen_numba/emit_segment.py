@@ -25,6 +25,11 @@ _RUNTIME = (
     "maximum",
     "minimum",
     "laplacian_at",
+    "f4_of_b2",
+    "f4_of_f2",
+    "b2_of_f4",
+    "f2_of_f4",
+    "b2_at_random",
 )
 _TABLES = ("mode", "address", "hyper", "meta", "MANIFEST", "FUNCTIONS")
 RESERVED = frozenset((*_LANGUAGE, *_RUNTIME, *_TABLES))
@@ -109,10 +114,17 @@ class _Writer:
             case "kernel.load":
                 assert op.result is not None
                 slot = op.word("slot")
-                self.loop.assign(op.result, f"{self._arrays[slot]}[i]", slot)
+                if self.layout.is_narrow(slot):  # a word: it is called after the slot once it is widened
+                    self.loop.bind(op.result, f"{self._arrays[slot]}[i]")
+                else:
+                    self.loop.assign(op.result, f"{self._arrays[slot]}[i]", slot)
             case "kernel.store":
                 slot = op.word("slot")
                 self.loop.line(f"{self._arrays[slot]}[i] = {self.loop.text(op.operands[0])}")
+            case "kernel.round_at_random":
+                assert op.result is not None
+                noise = self._array(f"noise_{op.attributes['stream']}", ("noise", int(op.attributes["stream"])), "u2")
+                self.loop.bind(op.result, f"b2_at_random({self.loop.text(op.operands[0])}, {noise}[i])")
             case "kernel.read":
                 self._read_value(op)
             case "kernel.stencil":
@@ -126,6 +138,8 @@ class _Writer:
         """New values of a slot are called after it."""
         assert op.result is not None
         hint = op.result.hint
+        if op.name == "arith.extf" and op.operands[0].op.name == "kernel.load":
+            return op.operands[0].op.word("slot")
         return f"{hint}_new" if hint in self._arrays else hint
 
     def _read_value(self, op: Op) -> None:
@@ -156,6 +170,10 @@ class _Writer:
             )
         if self.alone:
             self.loop.bind(op.result, literal(0.0, op.result.type))
+            return
+        if self.layout.is_narrow(slot):  # neighbours are widened where they are summed
+            array = self._array(f"pull_{slot}", ("stencil", self.layout.slot(slot)), self.real)
+            self.loop.assign(op.result, f"{array}[i]", op.result.hint or f"laplacian_{slot}")
             return
         key = f"{slot}_near"
         if key not in self._arrays:
@@ -196,7 +214,7 @@ def _combine(how: str, total: str, x: str, *, exact: bool = False) -> str:
 def emit_segment(name: str, sweep: Sweep, layout: Layout) -> Segment:
     """One sweep of one variant."""
     segment = _Writer(name, sweep, layout, alone=False).segment()
-    if any(stream[0] == "near" for stream in segment.streams):
+    if any(stream[0] in ("near", "stencil") for stream in segment.streams):
         segment.alone = _Writer(f"{name}_alone", sweep, layout, alone=True).segment()
     return segment
 

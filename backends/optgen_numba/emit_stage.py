@@ -62,7 +62,7 @@ class Tables:
 
     @property
     def address(self) -> str:
-        return self.table("address", "ADDRESS", "ctx[TENSORS]", str(len(self.layout.module.slots)), "i8")
+        return self.table("address", "ADDRESS", "ctx[TENSORS]", "ctx[SLOTS]", "i8")
 
     @property
     def present(self) -> str:
@@ -189,8 +189,7 @@ class StageCode:
         if op.word("counter") == "step":
             self.body.bind(op.result, f"{self.tables.vector('step', 'STEP', '1', 'f8')}[0]")
         else:
-            last = len(self.layout.module.slots) - 1
-            text = f"f8(load_f4({self.tables.address}[t, {last}])) + 1.0"
+            text = f"f8(load_f4({self.tables.address}[t, {self.layout.counter}])) + 1.0"
             self.body.assign(op.result, text, "updates")
 
     def _put(self, op: Op) -> None:

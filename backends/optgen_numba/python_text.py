@@ -21,6 +21,7 @@ from optgen.backend.python_text import (
     docstring,
     within,
 )
+from optgen.ir.view import Op
 
 __all__ = ["PURE", "Body", "Names", "comment", "docstring", "literal"]
 
@@ -41,6 +42,13 @@ _CALLS = {
     "arith.maximumf": "maximum",
 }
 _TYPES = {"f32": "f4", "f64": "f8"}
+#: Conversions between words and float32, by the types of operand and result.
+_WORDS = {
+    ("bf16", "f32"): "f4_of_b2",
+    ("f16", "f32"): "f4_of_f2",
+    ("f32", "bf16"): "b2_of_f4",
+    ("f32", "f16"): "f2_of_f4",
+}
 
 
 def literal(value: float, type_: str) -> str:
@@ -88,3 +96,11 @@ class Body(python_text.Body):
 
     def __init__(self, names: Names, indent: int = 1) -> None:
         super().__init__(names, _Numba(), indent)
+
+    def expression(self, op: Op) -> Text:
+        """Text and binding strength of an operation on values; words are converted by functions of their own."""
+        if op.name in ("arith.extf", "arith.truncf") and op.result is not None:
+            function = _WORDS.get((op.operands[0].type, op.result.type))
+            if function is not None:
+                return f"{function}({self.text(op.operands[0])})", ATOM
+        return super().expression(op)

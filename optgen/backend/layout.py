@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from optgen.ir.view import Module
 from optgen.runtime.abi import META
+from optgen.runtime.storage import BYTES, NARROW
 
 VECTORS = ("matrix", "row", "col")
 TABLES = ("tensor", "layer", "model", *VECTORS)
-ITEM_BYTES = {"float32": 4, "float64": 8, "int64": 8}
-SHORT = {"float32": "f4", "float64": "f8", "int64": "i8"}
+ITEM_BYTES = BYTES
+SHORT = {"float32": "f4", "float64": "f8", "int64": "i8", "bfloat16": "b2", "float16": "f2"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Layout:
     def dtype(self, slot: str) -> str:
         """Storage dtype of a slot."""
         return self.module.slots[self._slots[slot]].dtype
+
+    def is_narrow(self, slot: str) -> bool:
+        """Whether a slot's elements are words that kernels widen."""
+        return self.dtype(slot) in NARROW
+
+    @property
+    def counter(self) -> int:
+        """Column of the update counter."""
+        return next(i for i, slot in enumerate(self.module.slots) if slot.role == "counter")
 
     def hyper(self, name: str) -> int:
         """Column of a hyper."""

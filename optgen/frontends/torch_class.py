@@ -21,7 +21,19 @@ from optgen.spec.syntax import Call, Expr, Name, Number, names_in, walk
 #: Names that the generated file uses itself.
 _TAKEN = {
     *("RuleInfo", "HyperInfo", "StateInfo", "InputInfo", "Requirement", "Domain", "Hypers", "Meta", "Settled"),
-    *("Optimizer", "Params", "Players", "Edge", "Depths", "PerParameter", "Tensor", "Literal", "Path", "Iterable"),
+    *(
+        "Optimizer",
+        "Params",
+        "Players",
+        "Edge",
+        "Depths",
+        "PerParameter",
+        "StateDtype",
+        "Tensor",
+        "Literal",
+        "Path",
+        "Iterable",
+    ),
     *("scalars", "math", "zeros", "copy", "RULE", "possible", "negation", "both", "either", "UNKNOWN"),
 }
 
@@ -101,6 +113,7 @@ def _imports(body: str) -> str:
     if groups:
         lines.append(_from("optgen.runtime.torch_groups", groups))
     lines.append(_from("optgen.runtime.torch_optimizer", ["Optimizer", "Params"]))
+    lines.append(_from("optgen.runtime.torch_storage", ["StateDtype"]))
     return "\n".join(lines) + "\n"
 
 

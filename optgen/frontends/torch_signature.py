@@ -19,6 +19,13 @@ FLAGS = (
     ("differentiable", "bool", "False"),
     ("backend", "str | None", "None"),
 )
+#: Arguments of every optimizer that are not kept in its groups, after those above.
+STORAGE = (
+    ("state_dtype", "StateDtype", "None"),
+    ("master_weights", "bool", "False"),
+    ("stochastic_rounding", "bool", "False"),
+    ("seed", "int", "0"),
+)
 
 #: What the namespace offers beside the classes.
 _FROM_TORCH = "def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer: ..."
@@ -33,6 +40,7 @@ def class_text(spec: Spec) -> str:
     lines = [*_head(spec), "    RULE: ClassVar[RuleInfo] = RULE", "", *_signature(spec)]
     lines += ["    ) -> None:", "        super().__init__(", "            params,", "            {"]
     lines += [f'                "{name}": {name},' for name in defaults]
+    passed += [name for name, _, _ in STORAGE]
     lines += ["            },", "            backend=backend,", *(f"            {name}={name}," for name in passed)]
     if per_parameter:
         entries = ", ".join(f'"{name}": {name}' for name in per_parameter)
@@ -54,6 +62,7 @@ def torch_stub(specs: Iterable[Spec]) -> str:
     lines += ["", "from torch.optim import Optimizer as TorchOptimizer", ""]
     lines += [f"from optgen.runtime.torch_groups import {', '.join(groups)}"] if groups else []
     lines.append("from optgen.runtime.torch_optimizer import Optimizer, Params")
+    lines += ["from optgen.runtime.torch_storage import StateDtype"] if uses(body, "StateDtype") else []
     # Last, because in a folder of that name the formatter takes it for one of ours.
     lines += ["from torch import Tensor"] if uses(body, "Tensor") else []
     return "\n".join([*lines, "", body, ""])
@@ -70,7 +79,7 @@ def _signature(spec: Spec) -> list[str]:
     lines.append("        *,")
     lines += [f"        {a.name}: {a.type} = {a.default}," for a in own if a.name != "lr"]
     lines += [f"        {name}: {kind} = {default}," for name, kind, default, _ in _extra_arguments(spec)]
-    return [*lines, *(f"        {name}: {kind} = {default}," for name, kind, default in FLAGS)]
+    return [*lines, *(f"        {name}: {kind} = {default}," for name, kind, default in (*FLAGS, *STORAGE))]
 
 
 def _extra_arguments(spec: Spec) -> list[tuple[str, str, str, str]]:
@@ -99,7 +108,7 @@ def _extra_arguments(spec: Spec) -> list[tuple[str, str, str, str]]:
 def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, str, str, str]]) -> str:
     lines = [_sentence(spec.title), ""]
     if spec.doc.strip():
-        lines += [*(line.rstrip() for line in spec.doc.strip().splitlines()), ""]
+        lines += [*_paragraphs(spec.doc.strip()), ""]
     if spec.reference:
         lines += [f"Reference: {spec.reference}.", ""]
     lines += ["Args:"]
@@ -109,6 +118,10 @@ def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, s
     entries += [
         *POLICY,
         ("backend", 'what runs the rule; None picks by device, "reference" is the float64 interpreter'),
+        ("state_dtype", "dtype of element-wise state, for all or by name; float32 for narrow parameters"),
+        ("master_weights", "keep a float32 copy of narrow parameters, as the state `master`; they are its rounding"),
+        ("stochastic_rounding", "round what is stored in bfloat16 at random: right on average, so nothing is lost"),
+        ("seed", "of stochastic rounding: the same seed gives the same bits"),
     ]
     for name, about in entries:
         first = f"    {name}: {about}".rstrip()
@@ -119,6 +132,16 @@ def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, s
     indented = [f"    {line}".rstrip() for line in text.split("\n")]
     indented[0] = '    """' + indented[0].strip()
     return "\n".join([*indented, '    """'])
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The lines of a text; a paragraph with one that is too long here is broken anew."""
+    lines: list[str] = []
+    for paragraph in text.split("\n\n"):
+        own = [line.rstrip() for line in paragraph.splitlines()]
+        fits = all(len(line) <= WIDTH - 4 for line in own)
+        lines += [*([""] if lines else []), *(own if fits else textwrap.wrap(" ".join(own), WIDTH - 4))]
+    return lines
 
 
 def _sentence(title: str) -> str:

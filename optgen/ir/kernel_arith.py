@@ -68,6 +68,13 @@ def _round_bfloat16(value: Array) -> Array:
     return np.where(np.isnan(single), single, kept.astype(np.uint32).view(np.float32))
 
 
+def round_at_random(value: Array, bits: NDArray[np.uint16]) -> Array:
+    """float32 to one of the two nearest bfloat16, held in float32: 16 bits per element are added below what is kept."""
+    whole = value.astype(np.float32).view(np.uint32)
+    kept = (whole + bits.astype(np.uint32)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(value.astype(np.float32)), value, kept.view(np.float32)).astype(np.float32)
+
+
 def _mod(a: Numbers, b: Numbers) -> Numbers:
     zero = b == 0
     return np.where(zero, np.zeros_like(a), np.mod(a, np.where(zero, np.ones_like(b), b)))

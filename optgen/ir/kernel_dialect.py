@@ -243,6 +243,21 @@ class StoreOp(IRDLOperation):
 
 
 @irdl_op_definition
+class RoundAtRandomOp(IRDLOperation):
+    """`%y = kernel.round_at_random 0 %x : f32 -> bf16`: to one of the two neighbours, the nearer one more often.
+
+    The 16 bits below the last place that is kept, plus 16 random bits, carry or do not carry. The bits are those of
+    `optgen.ir.philox` for the world's seed, the step, the tensor's number, this stream, and the element.
+    """
+
+    name = "kernel.round_at_random"
+    stream = prop_def(IntegerAttr)
+    value = operand_def(AnyFloat)
+    result = result_def(AnyFloat)
+    assembly_format = "$stream $value attr-dict `:` type($value) `->` type($result)"
+
+
+@irdl_op_definition
 class ReadOp(IRDLOperation):
     """`%c = kernel.read @c : f32`: a coarse value where it meets an element, rounded once."""
 
@@ -446,6 +461,7 @@ Kernel = Dialect(
         PutOp,
         ReachOp,
         ReadOp,
+        RoundAtRandomOp,
         SelectOp,
         SlotOp,
         StageOp,

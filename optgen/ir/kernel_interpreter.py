@@ -19,10 +19,11 @@ from xdsl.ir import Block, Operation, SSAValue
 from optgen.errors import UsageError
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir.extents import Extent
-from optgen.ir.kernel_arith import STORAGE, Array, Numbers, convert, evaluate, storage_name
+from optgen.ir.kernel_arith import STORAGE, Array, Numbers, convert, evaluate, round_at_random, storage_name
 from optgen.ir.kernel_coarse import Coarse, Contribution
 from optgen.ir.kernel_memory import INNER, Memory, Unit, combine, identity
 from optgen.ir.kernel_world import Traffic, World
+from optgen.ir.philox import rounding_bits
 from optgen.ir.rule_types import Reduction, Stencil
 from optgen.ir.text import IRError
 
@@ -236,6 +237,8 @@ class _Chunk:
                     self._store(op, args[0])
                 case kernel.AccumulateOp():
                     self._accumulate(op, args[0])
+                case kernel.RoundAtRandomOp():
+                    env[op.result] = self._round_at_random(op, args[0])
                 case _:
                     value = evaluate(op, args)
                     env[op.results[0]] = self._read(op) if value is None else value
@@ -274,6 +277,14 @@ class _Chunk:
         self.memory.store(self.number, name, self.begin, self._each(value), self.index, self.where)
         if self.memory.is_stored(self.number):
             self.stored.add(name)
+
+    def _round_at_random(self, op: kernel.RoundAtRandomOp, value: Array) -> Array:
+        if storage_name(op.value.type) != "float32" or storage_name(op.result.type) != "bfloat16":
+            raise IRError(f"{self.where}: {op.name} from {op.value.type} to {op.result.type}; it is f32 to bf16 only")
+        index = np.arange(self.begin, self.end)
+        seed, step = self.memory.world.seed, self.memory.step
+        bits = rounding_bits(seed, step, self.number, op.stream.value.data, index)
+        return round_at_random(self._each(value), bits)
 
     def _same_dtype(self, op: kernel.LoadOp | kernel.StoreOp, value: SSAValue) -> None:
         name = kernel.symbol(op.slot)

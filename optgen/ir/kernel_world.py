@@ -31,11 +31,15 @@ class Tensor:
 
 @dataclass
 class World:
-    """All tensors of one optimizer; `graph` gives the edges among present layers; model-wide inputs of the step."""
+    """All tensors of one optimizer; `graph` gives the edges among present layers; model-wide inputs of the step.
+
+    `seed` is that of random bits; a tensor's number among them is its position.
+    """
 
     tensors: list[Tensor]
     graph: Callable[[Sequence[bool]], Graph] | None = None
     inputs: Mapping[str, float] = field(default_factory=dict[str, float])
+    seed: int = 0
 
     @cached_property
     def layers(self) -> int:

@@ -10,6 +10,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
     AnyFloat,
     ArrayAttr,
+    BFloat16Type,
     FloatAttr,
     IntegerAttr,
     ModuleOp,
@@ -27,7 +28,7 @@ _PREDICATES = ("false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", 
 
 @dataclass(eq=False)
 class Value:
-    """Result of an operation: its type (`f32`, `f64`, `i1`), the rule's name for it or "", and how often it is used."""
+    """Result of an operation: its type (`f32`, `f64`, `bf16`, `f16`, `i1`), the rule's name for it or "", its uses."""
 
     type: str
     hint: str
@@ -185,6 +186,8 @@ def _ops(operations: Sequence[Operation]) -> list[Op]:
 
 
 def _type(attribute: Attribute) -> str:
+    if isinstance(attribute, BFloat16Type):
+        return "bf16"
     return f"f{attribute.bitwidth}" if isinstance(attribute, AnyFloat) else "i1"
 
 

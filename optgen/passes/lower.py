@@ -13,6 +13,8 @@ from xdsl.dialects.builtin import (
     ModuleOp,
     StringAttr,
     SymbolRefAttr,
+    bf16,
+    f16,
     f32,
     f64,
     i64,
@@ -36,8 +38,9 @@ from optgen.passes.names import Names, suggest_operand
 from optgen.passes.planner import Sweep
 from optgen.passes.problem import Planned, Storage, is_element
 from optgen.passes.specialise import Setting, cone
+from optgen.runtime.storage import MASTER
 
-FLOATS: Mapping[str, AnyFloat] = {"float32": f32, "float64": f64}
+FLOATS: Mapping[str, AnyFloat] = {"float32": f32, "float64": f64, "bfloat16": bf16, "float16": f16}
 #: Name of the update counter's slot, as torch has it.
 STEP = "step"
 
@@ -117,14 +120,17 @@ def _slots(states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[st
         slot("param", Extent.ELEM, storage.param, Role.PARAM),
         slot("g", Extent.ELEM, storage.gradient, Role.GRADIENT),
     ]
+    counter = slot(STEP, Extent.TENSOR, "float32", Role.COUNTER)
     for op in states:
+        if op.sym_name.data == MASTER:  # last: modules with it and without agree on the columns they share
+            result.append(counter)
         if op.sym_name.data in used:
             result.append(slot(op.sym_name.data, op.extent.data, coarse_dtype(op, storage), Role.STATE))
-    return [*result, slot(STEP, Extent.TENSOR, "float32", Role.COUNTER)]
+    return result if counter in result else [*result, counter]
 
 
 def coarse_dtype(op: rule.DeclareStateOp, storage: Storage) -> str:
-    """Storage dtype of a state: declared; else the parameter's per element, wide enough above, int64 for ints."""
+    """Storage dtype of a state: the dtype set's per element; above declared, else wide enough, int64 for ints."""
     if op.extent.data is Extent.ELEM:
         return storage.of(op.sym_name.data)
     if op.dtype is not None:

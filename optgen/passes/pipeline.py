@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from xdsl.dialects.builtin import ModuleOp
 
+from optgen.errors import UsageError, suggest
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
 from optgen.ir.build import build
@@ -13,15 +14,20 @@ from optgen.ir.extents import Extent
 from optgen.memo import Recent
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
-from optgen.passes.problem import Storage, plan_all
+from optgen.passes.master_weights import master_state, master_weights
+from optgen.passes.problem import Storage, barriers_of, plan_all
 from optgen.passes.reduction_algebra import reduction_algebra
 from optgen.passes.specialise import Setting, Specialised, specialise
 from optgen.passes.split_reductions import split_reductions
 from optgen.passes.stable_scalars import stable_scalars
+from optgen.passes.stochastic_rounding import stochastic_rounding
+from optgen.runtime.storage import MASTER, DtypeSet
 from optgen.spec.model import Spec
 
 #: The passes between a program and its kernels, in order.
 PASSES = ("build", "settle", "expand-graph", "stable-scalars", "reduction-algebra", "split-reductions", "lower")
+#: Those that dtype sets ask for: before `lower`, and after it.
+STORAGE_PASSES = ("master-weights", "stochastic-rounding")
 #: How mixed edges of a graph are treated, and the default.
 COUPLING = "coupling"
 DEFAULT_COUPLING = "transport"
@@ -46,10 +52,17 @@ def default_settings(spec: Spec) -> dict[str, Setting]:
     return {name: h.default for name, h in spec.hypers.items() if not isinstance(h.default, tuple)}
 
 
-def storage_of(program: rule.ProgramOp, dtype: str) -> Storage:
-    """Storage when parameters and gradients have this dtype and states what they declare."""
+def storage_of(program: rule.ProgramOp, dtypes: DtypeSet | str) -> Storage:
+    """Storage of a dtype set, or of the text of one: states have what they declare, unless they are named in it."""
+    found = DtypeSet.parse(dtypes) if isinstance(dtypes, str) else dtypes
+    known = {name.partition("[")[0] for name in element_states(program)}
+    for name, _ in found.states:
+        if name not in known:
+            raise UsageError(
+                f'there is no element-wise state "{name}" to give a dtype. {suggest(name, known)}'.rstrip()
+            )
     declared = {op.sym_name.data: op.dtype.data for op in states_of(program) if op.dtype is not None}
-    return Storage.plain(dtype, declared)
+    return Storage.of_set(found, declared, element_states(program))
 
 
 def states_of(program: rule.ProgramOp) -> list[rule.DeclareStateOp]:
@@ -87,9 +100,10 @@ def element_states(program: rule.ProgramOp) -> list[str]:
 def to_kernels(
     spec: Spec, settings: Mapping[str, Setting], dtype: str = "float32", watch: Watch | None = None
 ) -> ModuleOp:
-    """The kernel module of a rule for one dtype set, under settings that override the defaults; not to be changed.
+    """The kernel module of a rule for a dtype set (`optgen.runtime.storage`), under settings over the defaults.
 
-    The latest are kept, for those who explain, emit and bound the same kernels; a `watch` sees every pass run.
+    It is not to be changed: the latest are kept, for those who explain, emit and bound the same kernels. A `watch` sees
+    every pass run.
     """
     if watch is None:
         key = dtype, tuple(sorted((name, repr(value)) for name, value in settings.items()))
@@ -101,9 +115,18 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
     module = build(spec)
     tell("build", module)
     program = program_of(module)
-    storage = storage_of(program, dtype)
-    specialised = to_variants(program, {**default_settings(spec), **settings}, storage, tell)
-    planned = plan_all(specialised.variants, storage, element_states(program))
+    dtypes = DtypeSet.parse(dtype)
+    storage, plain = storage_of(program, dtypes), storage_of(program, dtypes.compute)
+    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, tell)
+    planned = plan_all(specialised.variants, plain, element_states(program))
+    states = states_of(program)
+    if storage != plain:
+        variants, elements = specialised, element_states(program)
+        if dtypes.master:
+            variants = Specialised(master_weights(specialised.module), specialised.settled)
+            tell("master-weights", variants.module)
+            states, elements = [*states, master_state()], [*elements, MASTER]
+        planned = plan_all(variants.variants, storage, elements, [barriers_of(each) for each in planned])
     header = Header(
         name=spec.name,
         class_name=spec.class_name,
@@ -113,8 +136,11 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
         hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
         inputs=list(spec.inputs),
     )
-    kernels = lower(header, states_of(program), planned, storage)
+    kernels = lower(header, states, planned, storage)
     tell("lower", kernels)
+    if dtypes.stochastic:
+        kernels = stochastic_rounding(kernels, spared=("param",) if dtypes.master else ())
+        tell("stochastic-rounding", kernels)
     return kernels
 
 

@@ -12,14 +12,13 @@ from optgen.ir.extents import Extent
 from optgen.ir.rule_types import type_of
 from optgen.passes.facts import producer
 from optgen.passes.planner import Plan, Problem, Slot, Value, plan
-
-#: Bytes per element of a storage dtype.
-WIDTH = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+from optgen.runtime.storage import BYTES as WIDTH
+from optgen.runtime.storage import MASTER, DtypeSet
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Storage dtypes of one dtype set: of the parameter, the gradient, and declared state where it differs."""
+    """Storage dtypes of one dtype set: of the parameter, the gradient, and state where it is not what computes."""
 
     compute: str
     param: str
@@ -31,11 +30,20 @@ class Storage:
         """Everything in one dtype, but for states that declare another."""
         return cls(dtype, dtype, dtype, states or {})
 
+    @classmethod
+    def of_set(cls, dtypes: DtypeSet, declared: Mapping[str, str], elements: Sequence[str]) -> Storage:
+        """The storage of a dtype set, for a rule whose element states are `elements`, some with a dtype declared."""
+        named = {slot: dtype for name, dtype in dtypes.states for slot in elements if slot.partition("[")[0] == name}
+        general = dict.fromkeys(elements, dtypes.state) if dtypes.state else {}
+        return cls(dtypes.compute, dtypes.param, dtypes.grad, {**general, **declared, **named})
+
     def of(self, slot: str) -> str:
         """Storage dtype of an element slot."""
         if slot == "param":
             return self.param
-        return self.gradient if slot == "g" else self.states.get(slot, self.param)
+        if slot == "g":
+            return self.gradient
+        return self.compute if slot == MASTER else self.states.get(slot, self.compute)
 
     def lossy(self, slot: str) -> bool:
         """Whether storing a computed value rounds it."""
@@ -137,15 +145,37 @@ class _Reader:
         self.names[value] = name
 
 
+#: Sweep of each reduction of element values, by its place among the reductions of its variant.
+Barriers = Mapping[int, int]
+
+
 def plan_variant(
-    variant: rule.VariantOp, storage: Storage, element_states: Sequence[str], *, fixed: Mapping[str, int] | None = None
+    variant: rule.VariantOp,
+    storage: Storage,
+    element_states: Sequence[str],
+    *,
+    fixed: Mapping[str, int] | None = None,
+    barriers: Barriers | None = None,
 ) -> Planned:
-    """The best plan of one variant."""
+    """The best plan of one variant; the sweeps of reductions may be imposed, by planner name or by place."""
     reader = _Reader(variant, storage, element_states)
     problem = reader.problem()
+    if barriers is not None:
+        places = {place: reader.names.get(op.result) for place, op in enumerate(_reductions(variant))}
+        fixed = {name: barriers[place] for place, name in places.items() if name is not None and place in barriers}
     if fixed:
         problem = replace(problem, fixed=fixed)
     return Planned(variant, {name: value for value, name in reader.names.items()}, problem, plan(problem))
+
+
+def _reductions(variant: rule.VariantOp) -> list[rule.ReduceOp]:
+    return [op for op in variant.body.block.ops if isinstance(op, rule.ReduceOp)]
+
+
+def barriers_of(planned: Planned) -> Barriers:
+    """Where a plan takes the reductions of element values."""
+    taken = {planned.names[n]: s for s, sweep in enumerate(planned.plan.sweeps, 1) for n in sweep.reductions}
+    return {place: taken[op.result] for place, op in enumerate(_reductions(planned.variant)) if op.result in taken}
 
 
 def _wide(planned: Planned) -> dict[str, str]:
@@ -160,9 +190,21 @@ def _wide(planned: Planned) -> dict[str, str]:
 
 
 def plan_all(
-    variants: Sequence[rule.VariantOp], storage: Storage, element_states: Sequence[str]
+    variants: Sequence[rule.VariantOp],
+    storage: Storage,
+    element_states: Sequence[str],
+    barriers: Sequence[Barriers] | None = None,
 ) -> tuple[Planned, ...]:
-    """Plans of every variant in which a reduction over a layer or the model lies in the same sweep everywhere."""
+    """Plans of every variant in which a reduction over a layer or the model lies in the same sweep everywhere.
+
+    `barriers`, one per variant, imposes where reductions are taken: those of another dtype set, so that tensors of both
+    can share them.
+    """
+    if barriers is not None:
+        return tuple(
+            plan_variant(variant, storage, element_states, barriers=own)
+            for variant, own in zip(variants, barriers, strict=True)
+        )
     plans = [plan_variant(variant, storage, element_states) for variant in variants]
     if len(plans) == 1:
         return tuple(plans)

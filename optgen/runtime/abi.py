@@ -12,8 +12,9 @@ holds one address per stream in the order the manifest gives. ``scalars`` is the
 
 Streams are ``["slot", slot, "r" | "w" | "rw"]``, one address each; ``["near", slot]``, five: own value and neighbour,
 twice, and two float64 coefficients (the Laplacian is ``a*(x[0] - x[1]) + b*(x[2] - x[3])``; zeros stand for what is
-missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum; ``["matrix" | "row" |
-"col", column]``, one float64 or, of columns, n; ``["row_total" | "col_total", column, op]``, one or n to combine with.
+missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum in the compute dtype;
+``["noise", stream]``, n random words of 16 bits (:mod:`optgen.ir.philox` says which); ``["matrix" | "row" | "col",
+column]``, one float64 or, of columns, n; ``["row_total" | "col_total", column, op]``, one or n to combine with.
 Totals start from 0, -inf or inf in every step. Stages of layer and model extent run once, with the first module's ctx.
 A variant's ``stored`` names the coarse slots that its stages store, per boundary.
 """
@@ -65,7 +66,8 @@ class Word(IntEnum):
     EDGE_OWN = 30  # f64[edges]: coefficient a of the layer's own value
     EDGE_OTHER = 31  # f64[edges]: coefficient b of the neighbour's value (Laplacian: a*own - b*other)
     EDGE_MATCHED = 32  # i64[edges]: 1 where both layers have the same role -> shape map
-    COUNT = 33  # number of words
+    SLOTS = 33  # columns of ADDRESS: those of the module with the most slots; columns are a module's own
+    COUNT = 34  # number of words
 
 
 class Mode(IntEnum):

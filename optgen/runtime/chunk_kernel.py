@@ -21,6 +21,7 @@ from optgen.runtime.cpu import (
     ZERO_GRADIENT,
 )
 from optgen.runtime.layout import (
+    BFLOAT16,
     C_COL,
     C_COL_BLOCK,
     C_COL_END,
@@ -33,6 +34,9 @@ from optgen.runtime.layout import (
     CHUNK_FIELDS,
     COL_TOTAL,
     CONTEXTS,
+    DRAW,
+    FLOAT16,
+    FLOAT32,
     LAYOUT,
     MATRIX,
     MAX,
@@ -42,6 +46,7 @@ from optgen.runtime.layout import (
     NEIGHBOUR,
     NEIGHBOUR_OTHER,
     NEIGHBOUR_OWN,
+    NOISE,
     P_FUNCTION,
     P_STREAM,
     P_STREAMS,
@@ -62,6 +67,7 @@ from optgen.runtime.layout import (
     S_KIND,
     S_OP,
     S_ORDINAL,
+    S_TYPE,
     SLOT,
     SLOTS,
     STENCIL,
@@ -86,6 +92,7 @@ from optgen.runtime.layout import (
     WRITE,
     ZEROS,
 )
+from optgen.runtime.narrow import f4_of_b2, f4_of_f2
 from optgen.runtime.native import (
     at,
     call_segment,
@@ -97,9 +104,11 @@ from optgen.runtime.native import (
     routine,
     set_number,
     set_word,
+    u2_at,
     value,
     word,
 )
+from optgen.runtime.random_bits import draw
 
 #: Length of a segment that needs no limit: the chunk's.
 WHOLE = 1 << 40
@@ -129,11 +138,15 @@ def combine(op, a, b):
 
 @routine("void(int64, int64, int64, int64, int64, int64)", "noinline")
 def copy_items(target, target_step, source, source_step, item, n):
-    """Copies n items of 4 or 8 bytes between addresses; steps are in items."""
+    """Copies n items of 2, 4 or 8 bytes between addresses; steps are in items."""
     if item == 4:
         to4, from4 = f4_at(target), f4_at(source)
         for i in range(n):
             to4[i * target_step] = from4[i * source_step]
+    elif item == 2:
+        to2, from2 = u2_at(target), u2_at(source)
+        for i in range(n):
+            to2[i * target_step] = from2[i * source_step]
     else:
         to8, from8 = f8_at(target), f8_at(source)
         for i in range(n):
@@ -174,12 +187,20 @@ def copy_slot(packed, memory, layout, item, first, n, outward):
 
 
 @routine("void(int64, int64, int64, float64, float64, int64, int64)", "noinline")
-def add_difference(target, own, other, a, b, item, n):
-    """Adds a*own - b*other to the target; nothing where both are equal and a = b."""
-    if item == 4:
+def add_difference(target, own, other, a, b, kind, n):
+    """Adds a*own - b*other to the target; nothing where both are equal and a = b. Narrow types add to float32."""
+    if kind == FLOAT32:
         d, x, y, e, c = f4_at(target), f4_at(own), f4_at(other), np.float32(a), np.float32(a - b)
         for i in range(n):
             d[i] += e * (x[i] - y[i]) + c * y[i]
+    elif kind == BFLOAT16:
+        d, h, k, e, c = f4_at(target), u2_at(own), u2_at(other), np.float32(a), np.float32(a - b)
+        for i in range(n):
+            d[i] += e * (f4_of_b2(h[i]) - f4_of_b2(k[i])) + c * f4_of_b2(k[i])
+    elif kind == FLOAT16:
+        d, h, k, e, c = f4_at(target), u2_at(own), u2_at(other), np.float32(a), np.float32(a - b)
+        for i in range(n):
+            d[i] += e * (f4_of_f2(h[i]) - f4_of_f2(k[i])) + c * f4_of_f2(k[i])
     else:
         D, X, Y, C = f8_at(target), f8_at(own), f8_at(other), a - b
         for i in range(n):
@@ -208,15 +229,15 @@ def values_of(plan, ctx, t, stream, buffer, first, n):
 
 @routine("void(int64, int64, int64, int64, int64, int64, int64, int64)", "noinline", "optsize")
 def pull(plan, ctx, t, stream, target, buffers, first, n):
-    """The sum over neighbours of a*own - b*other, at the target; in the slot's own type."""
+    """The sum over neighbours of a*own - b*other, at the target; in the type that kernels compute with."""
     tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
-    item = word(stream, S_ITEM)
     own = values_of(plan, ctx, t, stream, buffers, first, n)
-    copy_items(target, 1, word(plan, ZEROS), 1, item, n)
+    copy_items(target, 1, word(plan, ZEROS), 1, 8, n)
     for edge in range(word(tensor, T_NEIGHBOUR), word(tensor, T_NEIGHBOUR) + word(tensor, T_NEIGHBOURS)):
         other = values_of(plan, ctx, entry(plan, NEIGHBOUR, edge), stream, buffers + 8 * SEGMENT, first, n)
+        kind = word(stream, S_TYPE)
         add_difference(
-            target, own, other, value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge), item, n
+            target, own, other, value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge), kind, n
         )
 
 
@@ -288,6 +309,8 @@ def open_stream(plan, ctx, t, chunk, stream, buffer, terms):
         else:
             base = entry(ctx, ADDRESS, cell)
             per_matrix, per_row, per_col = rows * cols * item, cols * item, item
+    elif kind == NOISE:
+        how = DRAW
     elif kind == STENCIL:
         if word(tensor, T_NEIGHBOURS) == 0:
             base = word(plan, ZEROS)
@@ -402,6 +425,8 @@ def exchange(plan, ctx, t, streams, count, terms, buffers, first, n, outward):
             cell = t * word(plan, SLOTS) + word(stream, S_INDEX)
             memory, layout = entry(ctx, ADDRESS, cell), entry(plan, LAYOUT, cell)
             copy_slot(buffer, memory, layout, word(stream, S_ITEM), first, n, outward)
+        elif how == DRAW and not outward:
+            draw(plan, ctx, t, stream, buffer, first, n)
         elif how == PULL and not outward:
             apart = buffers + 8 * SEGMENT * word(plan, MAX_STREAMS)
             pull(plan, ctx, t, stream, buffer, apart, first, n)

@@ -36,7 +36,7 @@ A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory 
 ``laplacian_at(near, i)``        ``a*(own[i] - first[i]) + b*(own[i] - second[i])``, zero for missing neighbours
 ``add_reassoc(acc, x)``          ``acc + x`` whose order of summation is free: only reductions are vectorised this way
 ``maximum minimum (a, b)``       of two floats; NaN if either is NaN; vectorised, in reductions too
-``TENSORS`` ... ``EDGE_MATCHED``   every name of :class:`optgen.runtime.abi.Word`, as an index into ``ctx``
+``TENSORS`` ... ``SLOTS``          every name of :class:`optgen.runtime.abi.Word`, as an index into ``ctx``
 ``ABSENT ACTIVE ZERO_GRADIENT``  the values of the mode table
 ===============================  =================================================================================
 """
@@ -99,6 +99,7 @@ EDGE_TO = int(Word.EDGE_TO)
 EDGE_OWN = int(Word.EDGE_OWN)
 EDGE_OTHER = int(Word.EDGE_OTHER)
 EDGE_MATCHED = int(Word.EDGE_MATCHED)
+SLOTS = int(Word.SLOTS)
 ABSENT = int(Mode.ABSENT)
 ACTIVE = int(Mode.ACTIVE)
 ZERO_GRADIENT = int(Mode.ZERO_GRADIENT)
@@ -158,7 +159,7 @@ def select(function: Callable[..., None]) -> Compiled:
     return _c_function(function, STAGE_SIGNATURE)
 
 
-def _view(element: Any, ndim: int) -> Native:
+def view_of(element: Any, ndim: int) -> Native:
     """An intrinsic ``(address, *lengths) -> array`` that only fills in the array's structure."""
     array = types.Array(element, ndim, "C")
     item = element.bitwidth // 8
@@ -188,11 +189,11 @@ def _view(element: Any, ndim: int) -> Native:
     return native(stream if ndim == 1 else table)
 
 
-f4_stream = _view(types.float32, 1)
-f8_stream = _view(types.float64, 1)
-i8_stream = _view(types.int64, 1)
-f8_table = _view(types.float64, 2)
-i8_table = _view(types.int64, 2)
+f4_stream = view_of(types.float32, 1)
+f8_stream = view_of(types.float64, 1)
+i8_stream = view_of(types.int64, 1)
+f8_table = view_of(types.float64, 2)
+i8_table = view_of(types.int64, 2)
 
 
 def _load(element: Any) -> Native:

@@ -111,7 +111,7 @@ from optgen.runtime.native import (
 )
 
 #: What is compiled into the driver beside this file, which is all that numba's cache looks at.
-SOURCES = ("abi.py", "cpu.py", "native.py", "layout.py", "chunk_kernel.py")
+SOURCES = ("abi.py", "cpu.py", "native.py", "narrow.py", "layout.py", "random_bits.py", "chunk_kernel.py")
 
 Drive: TypeAlias = Callable[[int, int, int, int], int]
 

@@ -42,21 +42,27 @@ from optgen.runtime.abi import SEGMENT
     COL_PARTIAL_WIDTH,
     ZEROS,  # SEGMENT float64 zeros, then 1.0, 0.0
     ENDED,  # sweeps of the step that are complete, with the stages after them; -1 before the step began
-) = range(36)
+    SEED,  # of random bits
+    PARAMETER,  # i64[T]: the optimizer's number of each tensor, for random bits
+    ROW_MAJOR,  # i64[T]: a layout whose places are indices in row-major order, or 0 where walking order is that order
+) = range(39)
 CLAIM, DONE = 40, 48  # atomic: on cache lines of their own
 PLAN_WORDS = 56
 
 (P_FUNCTION, P_STREAM, P_STREAMS, P_TOTAL, P_TOTALS) = range(5)
 PROGRAM_FIELDS = 5
 
-#: Kind and access as below; index: slot or column; op: of a row or column total; ordinal: among the program's totals.
-(S_KIND, S_INDEX, S_ACCESS, S_ITEM, S_GRADIENT, S_OP, S_ORDINAL) = range(7)
-STREAM_FIELDS = 7
+#: Kind, access and type as below; item: bytes of an element; index: slot, column or number; op: of a row or column
+#: total; ordinal: among the program's totals.
+(S_KIND, S_INDEX, S_ACCESS, S_ITEM, S_TYPE, S_GRADIENT, S_OP, S_ORDINAL) = range(8)
+STREAM_FIELDS = 8
 TERM_FIELDS = 5  # of a stream's address in a chunk: base, bytes per matrix, row, column; what else to do
-(SLOT, STENCIL, NEAR, MATRIX, ROW, COL, ROW_TOTAL, COL_TOTAL) = range(8)
+(SLOT, STENCIL, NEAR, NOISE, MATRIX, ROW, COL, ROW_TOTAL, COL_TOTAL) = range(9)
+#: Types of a slot's elements.
+(FLOAT32, FLOAT64, BFLOAT16, FLOAT16, INT64) = range(5)
 #: A ``near`` stream is five: own value and neighbour, twice, and the two coefficients; S_ORDINAL says which.
 NEAR_STREAMS = 5
-READ, WRITE, PULL = 1, 2, 4
+READ, WRITE, PULL, DRAW = 1, 2, 4, 8
 SUM, MAX, MIN = range(3)
 EXTENT_TENSOR, EXTENT_LAYER, EXTENT_MODEL = range(3)
 

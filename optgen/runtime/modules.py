@@ -20,6 +20,7 @@ from optgen.errors import BackendError, suggest
 from optgen.runtime import abi, cache, home, warm_up
 from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settled
+from optgen.runtime.storage import DtypeSet
 
 #: Backends whose modules this runtime can launch, with the device type each serves and the package it needs.
 LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba")}
@@ -63,7 +64,7 @@ def choose_backend(backend: str | None, device: str) -> str:
 def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
     """Name of a module's file in a build folder: `numba_float32.py`, and a digest of other choices than the default."""
     default = rule.settled(rule.defaults())
-    return f"{backend}_{dtype}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
+    return f"{backend}_{DtypeSet.parse(dtype).file_stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
 
 
 def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:
@@ -76,7 +77,7 @@ def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hyp
         raise BackendError(_not_built(rule, settled, dtype, backend, hypers))
     about = _about(rule, settled, dtype, backend)
     for folder in cache.folders(cache.KERNELS):
-        if module := _cached(folder / cache.key(rule.name, about) / f"{backend}_{dtype}.py"):
+        if module := _cached(folder / cache.key(rule.name, about) / f"{backend}_{DtypeSet.parse(dtype).file_stem}.py"):
             return _checked(module, rule, settled)
     return _checked(_compiled(rule, settled, dtype, backend, hypers, about), rule, settled)
 
@@ -139,8 +140,9 @@ def _compiled(
     settings = dict(hypers) | {key: settled[key] for key in (MAXIMIZE, COUPLING) if key in settled}
     _, source = compiler.kernel_module(spec, settings, dtype, backend)
     entry = cache.key(rule.name, about)
+    name = f"{backend}_{DtypeSet.parse(dtype).file_stem}.py"
     for _ in range(cache.ATTEMPTS):
-        if module := _cached(cache.store(cache.KERNELS, entry, f"{backend}_{dtype}.py", source, about)):
+        if module := _cached(cache.store(cache.KERNELS, entry, name, source, about)):
             return module
     raise BackendError(f"the cache {cache.folders(cache.KERNELS)[0]} is cleared faster than kernels are read from it")
 

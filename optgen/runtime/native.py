@@ -247,3 +247,17 @@ def _at(element: Any) -> Native:
 
 f4_at = _at(types.float32)
 f8_at = _at(types.float64)
+u2_at = _at(types.uint16)
+u4_at = _at(types.uint32)
+
+
+@routine("int64(int64, int64)")
+def place_of(layout, index):
+    """Where an element lies, in items: a layout is its number of axes, their sizes and their steps, outermost first."""
+    axes = word(layout, 0)
+    place, rest = 0, index
+    for axis in range(axes, 0, -1):
+        size = word(layout, axis)
+        place += rest % size * word(layout, axes + axis)
+        rest //= size
+    return place

@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 from optgen.errors import BackendError
 from optgen.runtime import layout as at
 from optgen.runtime.kernel_module import Manifest, Module, Sweep
+from optgen.runtime.storage import BYTES, MASTER
 
 Words = NDArray[np.int64]
 
-ITEM = {"float32": 4, "float64": 8, "int64": 8}
+TYPES = {
+    "float32": at.FLOAT32,
+    "float64": at.FLOAT64,
+    "bfloat16": at.BFLOAT16,
+    "float16": at.FLOAT16,
+    "int64": at.INT64,
+}
 OPS = {"sum": at.SUM, "max": at.MAX, "min": at.MIN}
 EXTENTS = {"tensor": at.EXTENT_TENSOR, "layer": at.EXTENT_LAYER, "model": at.EXTENT_MODEL}
 ACCESS = {"r": at.READ, "w": at.WRITE, "rw": at.READ | at.WRITE}
@@ -22,6 +29,7 @@ KINDS = {
     "slot": at.SLOT,
     "stencil": at.STENCIL,
     "near": at.NEAR,
+    "noise": at.NOISE,
     "row": at.ROW,
     "col": at.COL,
     "matrix": at.MATRIX,
@@ -102,7 +110,8 @@ def _streams(manifest: Manifest, sweep: Sweep) -> list[list[int]]:
         row[at.S_KIND], row[at.S_INDEX] = kind, index
         if kind in (at.SLOT, at.STENCIL, at.NEAR):
             slot = manifest["slots"][index]
-            row[at.S_ITEM], row[at.S_GRADIENT] = ITEM[slot["dtype"]], int(slot["role"] == "gradient")
+            row[at.S_ITEM], row[at.S_TYPE] = BYTES[slot["dtype"]], TYPES[slot["dtype"]]
+            row[at.S_GRADIENT] = int(slot["role"] == "gradient")
             row[at.S_ACCESS] = ACCESS[str(stream[2])] if kind == at.SLOT else at.READ
         elif kind in (at.ROW_TOTAL, at.COL_TOTAL):
             row[at.S_OP] = OPS[str(stream[2])] if len(stream) > 2 else at.SUM
@@ -122,7 +131,7 @@ def _check(modules: Sequence[Module]) -> None:
             and manifest["values"] == first["values"]
             and manifest["totals"] == first["totals"]
             and manifest["hypers"] == first["hypers"]
-            and [slot["name"] for slot in manifest["slots"]] == [slot["name"] for slot in first["slots"]]
+            and shared_slots(manifest) == shared_slots(first)
             and [[extent for _, extent in s] for s in manifest["stages"]]
             == [[extent for _, extent in s] for s in first["stages"]]
         )
@@ -130,6 +139,11 @@ def _check(modules: Sequence[Module]) -> None:
             raise BackendError(
                 f"{module.path} and {modules[0].path} differ in more than dtype: build both again, with one compiler"
             )
+
+
+def shared_slots(manifest: Manifest) -> list[str]:
+    """Slots that modules of every dtype set have, in the order of their columns."""
+    return [slot["name"] for slot in manifest["slots"] if slot["name"] != MASTER]
 
 
 def chainable(manifest: Manifest) -> bool:
@@ -158,4 +172,4 @@ def coupled(manifest: Manifest) -> bool:
 
 def slot_bytes(manifest: Manifest) -> int:
     """Bytes per element of a tensor over all its element-wise slots."""
-    return sum(ITEM[slot["dtype"]] for slot in manifest["slots"] if slot["extent"] == "elem")
+    return sum(BYTES[slot["dtype"]] for slot in manifest["slots"] if slot["extent"] == "elem")

@@ -26,7 +26,7 @@ from optgen.runtime.chunks import (
     walking_order,
 )
 from optgen.runtime.graph import Edges, Graph, Neighbours, matched_groups, neighbours, roles_of
-from optgen.runtime.kernel_module import Manifest, Module, load_module
+from optgen.runtime.kernel_module import Manifest, Module, Slot, load_module
 from optgen.runtime.pool import Job, Scratch, run_step
 from optgen.runtime.programs import chainable, coupled, programs, slot_bytes
 from optgen.runtime.progress import reading_sweeps
@@ -38,6 +38,9 @@ __all__ = ["Manifest", "Module", "Tables", "TensorInfo", "load_module"]
 THREADED_BYTES = 4 << 20
 #: Tensors of at most so many bytes go through all their sweeps in one thread's cache.
 CACHE_BYTES = 1 << 20
+
+#: Stands for a slot among the layouts: of a tensor's own numbering.
+_ROW_MAJOR = -1
 
 T = TypeVar("T", bound=np.generic)
 
@@ -57,7 +60,8 @@ class Tables:
     """The tables of one optimizer's kernels: one or several modules that differ in dtype only.
 
     The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
-    (f64[inputs]) in place. ``coupled``: tensors affect one another.
+    (f64[inputs]) in place; the columns of ``address`` are those of the tensor's own module. ``coupled``: tensors affect
+    one another. ``numbers`` (their places by default) and ``seed`` choose the random bits of each tensor.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class Tables:
         edges: Sequence[tuple[int, int, float]] | None = None,
         laplacian: str = "combinatorial",
         coupling: str = "transport",
+        numbers: Sequence[int] | None = None,
+        seed: int = 0,
     ) -> None:
         self.modules = list(modules)
         self.infos = list(infos)
@@ -77,6 +83,7 @@ class Tables:
         self.coupled = coupled(manifest)
         self._programs = programs(modules)
         self._reading = self._reading_sweeps = reading_sweeps([module.manifest for module in modules])
+        self._slots = max(len(module.manifest["slots"]) for module in modules)
         self._keep: dict[str, NDArray[np.generic]] = {}
         self._contexts = np.zeros((len(modules), Word.COUNT), dtype=np.int64)
         self._plan = np.zeros(at.PLAN_WORDS, dtype=np.int64)
@@ -99,6 +106,8 @@ class Tables:
         self._layouts: dict[tuple[int, int], NDArray[np.int64]] = {}
         self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
         self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
+        self._plan[at.SEED] = seed
+        self._table(at.PARAMETER, (len(infos),), np.int64)[:] = range(len(infos)) if numbers is None else numbers
         self._scratch = Scratch(self._programs.max_streams)
         self._job = self._new_job()
         self._arrangement: tuple[bool, int | None] | None = None
@@ -110,9 +119,10 @@ class Tables:
 
     def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
         """Element strides of a slot's tensor in logical order; None: C-contiguous. StateError where it must be."""
-        if self._manifest["slots"][slot]["extent"] != "elem":
+        about = self._slots_of(tensor)[slot]
+        if about["extent"] != "elem":
             if strides is not None:
-                name = self._manifest["slots"][slot]["name"]
+                name = about["name"]
                 raise StateError(f'the state "{name}" of tensor {tensor} must be contiguous: assign .contiguous()')
             return
         if strides == self._strides.get((tensor, slot)):
@@ -217,14 +227,15 @@ class Tables:
 
     def _allocate_values(self) -> None:
         manifest, count = self._manifest, len(self.infos)
-        slots, values = manifest["slots"], manifest["values"]
+        values = manifest["values"]
         self._mode = self._table(Word.MODE, (count,), np.int64)
         self._variant = self._table(Word.VARIANT, (count,), np.int64)
         self._step = self._table(Word.STEP, (1,), np.float64)
         self.hyper = self._table(Word.HYPER, (count, len(manifest["hypers"])), np.float64)
         self.inputs = self._table(Word.INPUT, (len(manifest["inputs"]),), np.float64)
-        self.address = self._table(Word.ADDRESS, (count, len(slots)), np.int64)
-        self._layout = self._table(at.LAYOUT, (count, len(slots)), np.int64)
+        self.address = self._table(Word.ADDRESS, (count, self._slots), np.int64)
+        self._layout = self._table(at.LAYOUT, (count, self._slots), np.int64)
+        self._row_major_at = self._table(at.ROW_MAJOR, (count,), np.int64)
         self._table(Word.TENSOR_VALUE, (count, len(values["tensor"])), np.float64)
         self._table(Word.MODEL_VALUE, (len(values["model"]),), np.float64)
         self._table(Word.TENSOR_TOTAL, (count, len(manifest["totals"])), np.float64)
@@ -245,6 +256,7 @@ class Tables:
             self._contexts[m, Word.MEMBERS] = members.ctypes.data
             self._contexts[m, Word.MEMBER_COUNT] = len(members)
         self._contexts[:, Word.TENSORS] = count
+        self._contexts[:, Word.SLOTS] = self._slots
 
     def _allocate_layers(self) -> None:
         count = self._layer_count = max(self._players, default=-1) + 1
@@ -327,7 +339,7 @@ class Tables:
         self._plan[at.MAX_STREAMS] = made.max_streams
         self._plan[at.TOTALS] = len(manifest["totals"])
         self._plan[at.TENSOR_COLUMNS] = len(manifest["values"]["tensor"])
-        self._plan[at.SLOTS] = len(manifest["slots"])
+        self._plan[at.SLOTS] = self._slots
 
     def _arrange(self, threaded: bool, order_seed: int | None) -> None:
         """Puts the work in order, unless it is."""
@@ -373,7 +385,8 @@ class Tables:
                 order = (*range(1, len(shape)), 0)
             else:
                 order = tuple(range(len(shape)))
-            for slot, about in enumerate(self._manifest["slots"]):
+            self._place_row_major(tensor, slot_layout(shape, None, order))
+            for slot, about in enumerate(self._slots_of(tensor)):
                 if about["extent"] == "elem":
                     found = slot_layout(shape, self._strides.get((tensor, slot)), order)
                     self._layouts.pop((tensor, slot), None)
@@ -382,3 +395,14 @@ class Tables:
                         self._layouts[tensor, slot] = found
                         self._layout[tensor, slot] = found.ctypes.data
         self._moved.clear()
+
+    def _place_row_major(self, tensor: int, found: NDArray[np.int64] | None) -> None:
+        """Says where row-major order is another than the order in which a tensor is walked."""
+        self._layouts.pop((tensor, _ROW_MAJOR), None)
+        self._row_major_at[tensor] = 0
+        if found is not None:
+            self._layouts[tensor, _ROW_MAJOR] = found
+            self._row_major_at[tensor] = found.ctypes.data
+
+    def _slots_of(self, tensor: int) -> Sequence[Slot]:
+        return self.modules[int(self.module_of[tensor])].manifest["slots"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from itertools import chain, compress
-from operator import is_, itemgetter
+from operator import attrgetter, is_, itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optgen.errors import GradientError, PartialStepError, UsageError
-from optgen.runtime import torch_checks
+from optgen.errors import PartialStepError, UsageError
+from optgen.runtime import torch_checks, torch_storage
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
+from optgen.runtime.storage import MASTER
 from optgen.runtime.tables import Tables
 from optgen.runtime.torch_cut import CUT, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
@@ -36,6 +37,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 # Called through `map`, which is what keeps a step of many small tensors short.
 _ADDRESS = Tensor.data_ptr
 _STRIDE = Tensor.stride
+_VERSION = attrgetter("_version")
 
 
 class GroupValues:
@@ -76,9 +78,10 @@ class Bound:
         self.tables = _tables(plan, part, options)
         self.hypers: list[str] = list(part.modules[0].manifest["hypers"])
         self.inputs: list[str] = list(part.modules[0].manifest["inputs"])
-        slots = part.modules[0].manifest["slots"]
-        self.slots: list[str] = [str(slot["name"]) for slot in slots]
-        self.columns = [(j, str(s["name"])) for j, s in enumerate(slots) if s["role"] in ("state", "counter")]
+        self.columns = [
+            [(j, str(s["name"])) for j, s in enumerate(module.manifest["slots"]) if s["role"] in ("state", "counter")]
+            for module in part.modules
+        ]
         groups = [plan.members[i].group for i in part.members]
         self.rows_of_group = {
             group: np.array([row for row, g in enumerate(groups) if g == group]) for group in dict.fromkeys(groups)
@@ -105,7 +108,7 @@ class Bound:
             param = plan.members[i].param
             self.tables.address[row, PARAM] = param.data_ptr()
             self.tables.set_layout(row, PARAM, _strides(param.stride(), param.shape))
-            for column, name in self.columns:
+            for column, name in self.columns[self.part.module_of[row]]:
                 base, _, entry = name.partition("[")
                 value = state[param].get(base) if base == STEP or base in schemas[i] else None
                 if not isinstance(value, Tensor):
@@ -130,6 +133,8 @@ def _tables(plan: Plan, part: Part, options: Options) -> Tables | ReferenceTable
         edges=plan.edges,
         laplacian=options.laplacian,
         coupling=options.coupling,
+        numbers=part.members,
+        seed=options.storage.seed,
     )
 
 
@@ -160,6 +165,9 @@ class Binding:
         self.names = [member.name for member in plan.members]
         self.signature = _signature(self.params)
         self.numels = [param.numel() for param in self.params]
+        self.gradient_dtypes = [member.gradient for member in plan.members]
+        self.masters = [param for param, slots in zip(self.params, self.schemas, strict=True) if MASTER in slots]
+        self.versions: list[int] = []
         self.flag = Flag()
         self.slot_lists = [watched(state, param, self.flag) for param in self.params]
         self.holders = list(state.values())
@@ -235,8 +243,11 @@ class Binding:
             for own, column, numbers in bound.own_values.get(values.index, ()):
                 bound.tables.hyper[own, column] = numbers
 
-    def gradients(self) -> None:
-        """Takes over the gradients' addresses and strides. GradientError, with nothing taken, if one cannot be used."""
+    def gradients(self) -> bool:
+        """Takes over the gradients' addresses and strides. GradientError, with nothing taken, if one cannot be used.
+
+        True if they are of other dtypes than the kernels', and then nothing was taken.
+        """
         grads: list[Any] = [param.grad for param in self.params]
         active = self.all_active
         try:
@@ -250,7 +261,8 @@ class Binding:
             pointers = [0 if grad is None else grad.data_ptr() for grad in grads]
             strides = [() if grad is None else grad.stride() for grad in grads]
         if pointers != self.pointers or strides != self.strides:
-            self._check(grads, active, strides == self.strides)
+            if not self._check(grads, active, strides == self.strides):
+                return True
             self._take(grads, pointers, strides)
         if active is not self.active and active != self.active:
             mask: NDArray[np.bool_] = np.array(active, dtype=np.bool_)
@@ -258,13 +270,15 @@ class Binding:
                 bound.tables.set_active(mask[bound.indices])
             self.stepped = [param for param, has in zip(self.params, active, strict=True) if has]
         self.active = active
+        return False
 
-    def _check(self, grads: list[Any], active: list[bool], same_strides: bool) -> None:
-        """Raises a GradientError unless every gradient is its parameter's in shape, dtype and device.
+    def _check(self, grads: list[Any], active: list[bool], same_strides: bool) -> bool:
+        """Whether every gradient has its parameter's shape and device, and the dtype that is expected of it.
 
-        Equal strides and as many elements stand for an equal shape: these strides were seen with that shape before.
+        Raises a GradientError for one that no kernels could take. Equal strides and as many elements stand for an equal
+        shape: these strides were seen with that shape before.
         """
-        expected = (self.signature[0], self.signature[2], self.signature[3], self.numels)
+        expected = (self.signature[0], self.signature[2], self.gradient_dtypes, self.numels)
         if active is not self.all_active:
             expected = tuple(list(compress(column, active)) for column in expected)
             grads = list(compress(grads, active))
@@ -272,7 +286,8 @@ class Binding:
         fits = [g.numel() for g in grads] == numels if same_strides else [g.shape for g in grads] == shapes
         if not fits or [g.dtype for g in grads] != dtypes or [g.device for g in grads] != devices:
             torch_checks.check_gradients(self.params, [param.grad for param in self.params], self.names)
-            raise GradientError("a gradient changed while the step looked at it")
+            return False
+        return True
 
     def _take(self, grads: Sequence[Tensor | None], pointers: list[int], strides: list[tuple[int, ...]]) -> None:
         for bound in self.bound:
@@ -312,6 +327,7 @@ class Binding:
         exception finds all old or all new (`done` is then this step), or `cut` says what was left behind.
         """
         threads = torch.get_num_threads()
+        self._follow_writes()
         tables = [bound.tables for bound in self.bound]
         for each in tables:
             each.prepare(step, threads=threads)
@@ -322,7 +338,7 @@ class Binding:
             self.cut = CUT
             for each in tables:
                 each.store()
-            torch.autograd.graph.increment_version(self.stepped)
+            self._wrote()
             self.done, self.cut = step, ""
         except BaseException as error:
             self._complete(step, error)
@@ -344,8 +360,20 @@ class Binding:
             error.add_note(self.cut)  # an interrupt stays one
             return
         finally:
-            torch.autograd.graph.increment_version(self.stepped)
+            self._wrote()
         self.done, self.cut = step, ""
+
+    def _wrote(self) -> None:
+        """Tells autograd which parameters changed, and keeps in mind that it was this step that changed them."""
+        torch.autograd.graph.increment_version(self.stepped)
+        self.versions = list(map(_VERSION, self.masters))
+
+    def _follow_writes(self) -> None:
+        """Takes what was written to parameters from outside, as by loading a model's state, into their masters."""
+        if self.masters and list(map(_VERSION, self.masters)) != self.versions:
+            for param in self.masters:
+                master = self.state[param][MASTER]
+                master.copy_(torch_storage.reconciled(master, param))
 
     def calls(self) -> int:
         """Calls into compiled code made by the last step."""

@@ -14,6 +14,7 @@ from optgen.errors import HyperError, UsageError, suggest
 from optgen.runtime import torch_checks
 from optgen.runtime.graph import players_from_names
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo, Settled
+from optgen.runtime.torch_storage import StorageOptions
 
 #: A group as torch keeps it: the caller may put anything into it.
 Group: TypeAlias = dict[str, Any]
@@ -40,6 +41,7 @@ class Options:
     coupling: str = "transport"
     depths: Depths = None
     per_parameter: Mapping[str, PerParameter] = field(default_factory=dict[str, PerParameter])
+    storage: StorageOptions = field(default_factory=StorageOptions)
 
 
 def where(index: int) -> str:

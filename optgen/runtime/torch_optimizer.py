@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from optgen.errors import GradientError, PartialStepError, StateError, UsageError
-from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report
+from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import plan
 from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
 from optgen.runtime.torch_state import Slots, copied, schemas
+from optgen.runtime.torch_storage import StateDtype
 
 Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
@@ -50,6 +51,10 @@ class Optimizer(torch.optim.Optimizer):
         coupling: str = "transport",
         depths: Depths = None,
         per_parameter: Mapping[str, PerParameter] | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None:
         self._options = Options(
             backend=backend,
@@ -59,6 +64,7 @@ class Optimizer(torch.optim.Optimizer):
             coupling=coupling,
             depths=depths,
             per_parameter=dict(per_parameter or {}),
+            storage=torch_storage.storage_options(self.RULE, state_dtype, master_weights, stochastic_rounding, seed),
         )
         self._global_step = 0
         self._binding: Binding | None = None
@@ -66,7 +72,9 @@ class Optimizer(torch.optim.Optimizer):
         super().__init__(cast(Any, params), {**torch_flags.FLAGS, **defaults})
         self._spread_over_all()
         self._made = True
-        self._bind()
+        members = self._bind().plan.members
+        sets, names = [member.dtypes for member in members], [member.name for member in members]
+        torch_storage.warn_lost_updates(self.RULE.class_name, sets, names)
 
     @classmethod
     def preset(cls, name: str, params: Params, **arguments: Any) -> Self:
@@ -136,7 +144,10 @@ class Optimizer(torch.optim.Optimizer):
         if binding.refresh():
             binding.gradients()
             binding = self._bind()
-        binding.gradients()
+        if binding.gradients():
+            binding = self._bind()
+            if binding.gradients():
+                raise GradientError("a gradient changed while the step looked at it")
         binding.set_inputs(inputs)
         return binding
 

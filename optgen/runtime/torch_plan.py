@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from optgen.errors import HyperError
-from optgen.runtime import modules, torch_checks, torch_reference
+from optgen.runtime import modules, torch_checks, torch_reference, torch_storage
 from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
+from optgen.runtime.storage import DtypeSet
 from optgen.runtime.tables import TensorInfo
 from optgen.runtime.torch_groups import (
     DEPTHS,
@@ -25,11 +27,15 @@ from optgen.runtime.torch_groups import (
     settle,
     unique_roles,
 )
+from optgen.runtime.torch_storage import StorageOptions
 
 
 @dataclass(frozen=True)
 class Member:
-    """One parameter, and what its kernels are told about it. `own` names the hypers it has for itself."""
+    """One parameter, and what its kernels are told about it. `own` names the hypers it has for itself.
+
+    `gradient` is the dtype of gradients that `dtypes` was chosen for.
+    """
 
     param: Tensor
     name: str
@@ -39,13 +45,15 @@ class Member:
     hypers: Mapping[str, HyperValue]
     meta: Meta
     own: frozenset[str] = frozenset()
+    dtypes: DtypeSet = field(default_factory=DtypeSet)
+    gradient: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
 class Part:
     """The parameters served by one set of tables: those with the same settled choices.
 
-    `modules` has one entry per dtype, `module_of` one per member.
+    `modules` has one entry per dtype set, `module_of` one per member.
     """
 
     settled: Settled
@@ -82,7 +90,7 @@ class Plan:
                 player=number[member.player],
                 role=member.role,
                 depth=member.meta.depth,
-                dtype=torch_checks.DTYPES[member.param.dtype],
+                dtype=str(member.dtypes),
             )
             for member in (self.members[i] for i in part.members)
         ]
@@ -93,6 +101,7 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     members, values = _members(rule, groups)
     params = [member.param for member in members]
     torch_checks.check_parameters(params, [member.name for member in members], rule)
+    members = _stored(rule, members, options.storage)
     backend = modules.choose_backend(options.backend, params[0].device.type if params else "cpu")
     players = tuple(dict.fromkeys(member.player for member in members))
     edges = edge_list(options.edges, players) if rule.graph else None
@@ -125,6 +134,20 @@ def _members(
     return tuple(replace(member, role=role) for member, role in zip(members, roles, strict=True)), values
 
 
+def _stored(rule: RuleInfo, members: Sequence[Member], options: StorageOptions) -> tuple[Member, ...]:
+    """The members with their dtype sets. UsageError for options that serve none of them."""
+    known: dict[tuple[torch.dtype, torch.dtype], DtypeSet] = {}
+    made: list[Member] = []
+    for member in members:
+        gradient = torch_storage.gradient_dtype(member.param)
+        key = (member.param.dtype, gradient)
+        if key not in known:
+            known[key] = torch_storage.dtype_set(rule, options, *key)
+        made.append(replace(member, dtypes=known[key], gradient=gradient))
+    torch_storage.check_served(options, [member.dtypes for member in made], [member.name for member in made])
+    return tuple(made)
+
+
 def _own_values(rule: RuleInfo, group: Group, index: int, position: int) -> Mapping[str, HyperValue]:
     """Values that a parameter has for itself."""
     own: dict[str, HyperValue] = {}
@@ -155,14 +178,14 @@ def _parts(
 def _part(rule: RuleInfo, settled: Settled, indices: Sequence[int], members: Sequence[Member], backend: str) -> Part:
     dtypes: dict[str, Module] = {}
     for i in indices:
-        dtype = torch_checks.DTYPES[members[i].param.dtype]
+        dtype = str(members[i].dtypes)
         if dtype not in dtypes:
             if backend == modules.REFERENCE:
                 dtypes[dtype] = torch_reference.module(rule, settled, dtype, members[i].hypers)
             else:
                 dtypes[dtype] = modules.find(rule, settled, dtype, backend, members[i].hypers)
     order = list(dtypes)
-    module_of = tuple(order.index(torch_checks.DTYPES[members[i].param.dtype]) for i in indices)
+    module_of = tuple(order.index(str(members[i].dtypes)) for i in indices)
     return Part(settled, tuple(indices), tuple(dtypes.values()), module_of)
 
 

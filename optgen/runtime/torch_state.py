@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from optgen.errors import StateError, suggest
-from optgen.runtime import torch_checks
+from optgen.runtime import torch_checks, torch_storage
 from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import StartValue, StateInfo
+from optgen.runtime.storage import MASTER
 from optgen.runtime.torch_plan import Member, Plan
 
 #: State of one parameter by the names of the rule, and `step`.
@@ -79,7 +80,7 @@ def _schema(plan: Plan, member: Member, module: Module) -> Schema:
     rule, meta = plan.rule, member.meta
     needed = rule.needs(member.hypers, meta) if rule.needs is not None else None
     if needed is not None:  # kernels of tensors that are tied together have one variant, which touches all it lists
-        needed = needed | _touched_always(module)
+        needed = needed | _touched_always(module) | {MASTER}
     shapes = {
         "elem": tuple(member.param.shape),
         "row": (meta.matrices, meta.rows),
@@ -91,11 +92,11 @@ def _schema(plan: Plan, member: Member, module: Module) -> Schema:
         name = str(slot["name"]).partition("[")[0]
         if slot["role"] != "state" or name in found or (needed is not None and name not in needed):
             continue
-        info = rule.state(name)
+        info = torch_storage.MASTER_STATE if name == MASTER else rule.state(name)
         shape = shapes.get(slot["extent"], ())
         shape = (len(info.starts), *shape) if info.vector else shape
         starts: tuple[StartValue, ...] = tuple(start(member.hypers, meta) for start in info.starts)
-        found[name] = Slot(info, slot["extent"], torch_checks.TORCH_DTYPES[slot["dtype"]], shape, starts)
+        found[name] = Slot(info, slot["extent"], torch_storage.TORCH_DTYPES[slot["dtype"]], shape, starts)
     return found
 
 
@@ -194,7 +195,7 @@ def with_new_slots(saved: Sequence[Mapping[str, Any] | None], plan: Plan) -> lis
 def check_saved(saved: Sequence[Mapping[str, Any] | None], plan: Plan) -> None:
     """Refuses saved state that is missing, foreign, or of another shape or dtype than this optimizer's."""
     wanted = schemas(plan)
-    known = {info.name for info in plan.rule.states} | {STEP}
+    known = {info.name for info in plan.rule.states} | {STEP, MASTER}
     for member, slots, own in zip(plan.members, wanted, saved, strict=True):
         if own is None:
             raise StateError(f"the state dict has no state for {member.name}: it is truncated or of another model")
