@@ -6,6 +6,7 @@ from torch.optim import Optimizer as TorchOptimizer
 
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_optimizer import Optimizer, Params
+from optgen.runtime.torch_storage import StateDtype
 from torch import Tensor
 
 def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer: ...
@@ -31,6 +32,10 @@ class ADOPT(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -49,13 +54,17 @@ class ADOPT(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
     """Adam with a fast and a slow gradient average.
 
-    The slow average is not corrected for its bias, so it fills gradually. Both schedules are those of the authors' code:
-    alpha rises linearly, and the half life of beta3 rises linearly from that of beta1. Weight decay is decoupled.
+    The slow average is not corrected for its bias, so it fills gradually. Both schedules are those of the authors'
+    code: alpha rises linearly, and the half life of beta3 rises linearly from that of beta1. Weight decay is decoupled.
 
     Reference: arXiv 2409.03137.
 
@@ -74,6 +83,10 @@ class AdEMAMix(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): fast, slow, v, step.
     """
@@ -95,6 +108,10 @@ class AdEMAMix(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class AdaBelief(Optimizer):
@@ -117,6 +134,10 @@ class AdaBelief(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, s, step.
     """
@@ -135,6 +156,10 @@ class AdaBelief(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -156,6 +181,10 @@ class Adadelta(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): v, u, step.
     """
@@ -174,6 +203,10 @@ class Adadelta(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -198,6 +231,10 @@ class Adafactor(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): r, c, v, step.
     """
@@ -218,6 +255,10 @@ class Adafactor(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -240,6 +281,10 @@ class Adagrad(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): v, step.
     """
@@ -259,14 +304,18 @@ class Adagrad(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adam(Optimizer):
     """Adam, torch conventions.
 
     Weight decay is coupled unless `decoupled_weight_decay`: it is added to the gradient and goes through the moments.
-    `amsgrad` divides by the largest second moment so far, which is then divided by 1 - beta2**t (arXiv 1904.09237 leaves
-    that correction out).
+    `amsgrad` divides by the largest second moment so far, which is then divided by 1 - beta2**t (arXiv 1904.09237
+    leaves that correction out).
 
     Reference: arXiv 1412.6980, torch.optim.Adam.
 
@@ -283,6 +332,10 @@ class Adam(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, v_max, step.
     """
@@ -303,6 +356,10 @@ class Adam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -325,6 +382,10 @@ class AdamW(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, v_max, step.
     """
@@ -344,13 +405,17 @@ class AdamW(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adamax(Optimizer):
     """Adam with the infinity norm, torch conventions.
 
-    Divides by the largest gradient so far, which decays. As in torch, eps is added to each gradient's magnitude before it
-    is compared, and weight decay is added to the gradient.
+    Divides by the largest gradient so far, which decays. As in torch, eps is added to each gradient's magnitude before
+    it is compared, and weight decay is added to the gradient.
 
     Reference: arXiv 1412.6980, torch.optim.Adamax.
 
@@ -365,6 +430,10 @@ class Adamax(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, u, step.
     """
@@ -383,14 +452,18 @@ class Adamax(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Adan(Optimizer):
     """Adaptive Nesterov momentum.
 
-    Averages of gradients, of their differences, and of the squares of gradients that look ahead. Coefficients are decays,
-    as in the authors' code (0.98, 0.92, 0.99), where the paper writes 0.02, 0.08, 0.01. Weight decay is proximal: it
-    divides by 1 + lr*weight_decay after the step.
+    Averages of gradients, of their differences, and of the squares of gradients that look ahead. Coefficients are
+    decays, as in the authors' code (0.98, 0.92, 0.99), where the paper writes 0.02, 0.08, 0.01. Weight decay is
+    proximal: it divides by 1 + lr*weight_decay after the step.
 
     Reference: arXiv 2208.06677.
 
@@ -407,6 +480,10 @@ class Adan(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, u, n, before, step.
     """
@@ -426,13 +503,17 @@ class Adan(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class LaProp(Optimizer):
     """Momentum of normalised gradients.
 
-    Adam with the order turned: gradients are divided by their root mean square first and averaged then, so that momentum
-    and second moments do not interfere. Weight decay is decoupled.
+    Adam with the order turned: gradients are divided by their root mean square first and averaged then, so that
+    momentum and second moments do not interfere. Weight decay is decoupled.
 
     Reference: arXiv 2002.04839.
 
@@ -448,6 +529,10 @@ class LaProp(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -466,6 +551,10 @@ class LaProp(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Lamb(Optimizer):
@@ -488,6 +577,10 @@ class Lamb(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -507,6 +600,10 @@ class Lamb(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -527,6 +624,10 @@ class Lion(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, step.
     """
@@ -544,13 +645,17 @@ class Lion(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class NAdam(Optimizer):
     """Adam with Nesterov momentum, torch conventions.
 
-    The momentum coefficient grows from beta1/2 to beta1 while `momentum_decay` times the number of updates passes 1. The
-    direction looks one step ahead along it. Weight decay is coupled unless `decoupled_weight_decay`.
+    The momentum coefficient grows from beta1/2 to beta1 while `momentum_decay` times the number of updates passes 1.
+    The direction looks one step ahead along it. Weight decay is coupled unless `decoupled_weight_decay`.
 
     Reference: torch.optim.NAdam.
 
@@ -567,6 +672,10 @@ class NAdam(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, product, step.
     """
@@ -587,6 +696,10 @@ class NAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class NEAT(Optimizer):
@@ -623,6 +736,10 @@ class NEAT(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -651,6 +768,10 @@ class NEAT(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class NGAdam(Optimizer):
@@ -682,6 +803,10 @@ class NGAdam(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -707,6 +832,10 @@ class NGAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class NSA(Optimizer):
@@ -740,6 +869,10 @@ class NSA(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -767,6 +900,10 @@ class NSA(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Nested(Optimizer):
@@ -816,6 +953,10 @@ class Nested(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): s, m, l, v, v_max, acc, count, logits, step.
     """
@@ -859,6 +1000,10 @@ class Nested(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class NovoGrad(Optimizer):
@@ -881,6 +1026,10 @@ class NovoGrad(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -900,14 +1049,18 @@ class NovoGrad(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class RAdam(Optimizer):
     """Rectified Adam, torch conventions.
 
-    While the second moments average too few gradients (rho <= 5, with the default beta2 the first five updates) the step
-    follows the first moment alone; afterwards Adam's step is scaled by the rectification term. As in torch, eps is added
-    before the second moment is corrected for its bias. Weight decay is coupled unless `decoupled_weight_decay`.
+    While the second moments average too few gradients (rho <= 5, with the default beta2 the first five updates) the
+    step follows the first moment alone; afterwards Adam's step is scaled by the rectification term. As in torch, eps is
+    added before the second moment is corrected for its bias. Weight decay is coupled unless `decoupled_weight_decay`.
 
     Reference: arXiv 1908.03265, torch.optim.RAdam.
 
@@ -923,6 +1076,10 @@ class RAdam(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -942,6 +1099,10 @@ class RAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -965,6 +1126,10 @@ class RMSprop(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): v, a, m, step.
     """
@@ -985,6 +1150,10 @@ class RMSprop(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1007,6 +1176,10 @@ class SGD(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, step.
     """
@@ -1026,13 +1199,17 @@ class SGD(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...
 
 class Signum(Optimizer):
     """Sign of the momentum.
 
-    Every element moves by lr in the direction of the sign of an average of gradients. Without momentum it is the sign of
-    the gradient (signSGD) and there is no buffer. Weight decay is decoupled.
+    Every element moves by lr in the direction of the sign of an average of gradients. Without momentum it is the sign
+    of the gradient (signSGD) and there is no buffer. Weight decay is decoupled.
 
     Reference: arXiv 1802.04434.
 
@@ -1046,6 +1223,10 @@ class Signum(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, step.
     """
@@ -1063,4 +1244,8 @@ class Signum(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None: ...

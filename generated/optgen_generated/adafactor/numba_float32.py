@@ -24,6 +24,7 @@ from optgen.runtime.cpu import (
     ROW_OFFSET,
     ROW_VALUE,
     ROW_WIDTH,
+    SLOTS,
     TENSORS,
     TENSOR_TOTAL,
     TENSOR_VALUE,
@@ -238,7 +239,7 @@ def stage_0_row(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -257,7 +258,7 @@ def stage_0_col(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -275,7 +276,7 @@ def stage_0_col(ctx, begin, end):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     for k in range(begin, end):
@@ -403,7 +404,7 @@ def stage_2_tensor(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -426,7 +427,7 @@ def stage_3_row(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -445,7 +446,7 @@ def stage_3_col(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -461,7 +462,7 @@ def stage_3_col(ctx, begin, end):
 def stage_3_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]

@@ -24,6 +24,7 @@ from optgen.runtime.cpu import (
     ROW_OFFSET,
     ROW_VALUE,
     ROW_WIDTH,
+    SLOTS,
     TENSORS,
     TENSOR_TOTAL,
     TENSOR_VALUE,
@@ -239,7 +240,7 @@ def stage_0_row(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -258,7 +259,7 @@ def stage_0_col(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -276,7 +277,7 @@ def stage_0_col(ctx, begin, end):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     for k in range(begin, end):
@@ -404,7 +405,7 @@ def stage_2_tensor(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -427,7 +428,7 @@ def stage_3_row(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -446,7 +447,7 @@ def stage_3_col(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -462,7 +463,7 @@ def stage_3_col(ctx, begin, end):
 def stage_3_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 6)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]

@@ -14,6 +14,7 @@ from optgen.runtime.cpu import (
     MEMBERS,
     MEMBER_COUNT,
     MODE,
+    SLOTS,
     TENSORS,
     TENSOR_VALUE,
     f4,
@@ -139,7 +140,7 @@ def sweep_1(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 7)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 14)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     for k in range(begin, end):
@@ -181,7 +182,7 @@ def stage_0_tensor(ctx, begin, end):
 def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 7)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:

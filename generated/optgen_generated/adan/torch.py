@@ -14,6 +14,7 @@ from torch import Tensor
 
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, RuleInfo, Settled, StateInfo, zeros
 from optgen.runtime.torch_optimizer import Optimizer, Params
+from optgen.runtime.torch_storage import StateDtype
 
 
 def _settle(_: Hypers) -> Settled:
@@ -53,9 +54,9 @@ RULE = RuleInfo(
 class Adan(Optimizer):
     """Adaptive Nesterov momentum.
 
-    Averages of gradients, of their differences, and of the squares of gradients that look ahead. Coefficients are decays,
-    as in the authors' code (0.98, 0.92, 0.99), where the paper writes 0.02, 0.08, 0.01. Weight decay is proximal: it
-    divides by 1 + lr*weight_decay after the step.
+    Averages of gradients, of their differences, and of the squares of gradients that look ahead. Coefficients are
+    decays, as in the authors' code (0.98, 0.92, 0.99), where the paper writes 0.02, 0.08, 0.01. Weight decay is
+    proximal: it divides by 1 + lr*weight_decay after the step.
 
     Reference: arXiv 2208.06677.
 
@@ -72,6 +73,10 @@ class Adan(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, u, n, before, step.
     """
@@ -93,6 +98,10 @@ class Adan(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             params,
@@ -109,4 +118,8 @@ class Adan(Optimizer):
                 "differentiable": differentiable,
             },
             backend=backend,
+            state_dtype=state_dtype,
+            master_weights=master_weights,
+            stochastic_rounding=stochastic_rounding,
+            seed=seed,
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, RuleInfo, Settled, StateInfo, zeros
 from optgen.runtime.torch_optimizer import Optimizer, Params
+from optgen.runtime.torch_storage import StateDtype
 
 
 def _settle(_: Hypers) -> Settled:
@@ -54,8 +55,8 @@ RULE = RuleInfo(
 class AdEMAMix(Optimizer):
     """Adam with a fast and a slow gradient average.
 
-    The slow average is not corrected for its bias, so it fills gradually. Both schedules are those of the authors' code:
-    alpha rises linearly, and the half life of beta3 rises linearly from that of beta1. Weight decay is decoupled.
+    The slow average is not corrected for its bias, so it fills gradually. Both schedules are those of the authors'
+    code: alpha rises linearly, and the half life of beta3 rises linearly from that of beta1. Weight decay is decoupled.
 
     Reference: arXiv 2409.03137.
 
@@ -74,6 +75,10 @@ class AdEMAMix(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): fast, slow, v, step.
     """
@@ -97,6 +102,10 @@ class AdEMAMix(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             params,
@@ -115,4 +124,8 @@ class AdEMAMix(Optimizer):
                 "differentiable": differentiable,
             },
             backend=backend,
+            state_dtype=state_dtype,
+            master_weights=master_weights,
+            stochastic_rounding=stochastic_rounding,
+            seed=seed,
         )

@@ -14,6 +14,7 @@ from optgen.runtime.cpu import (
     MEMBERS,
     MEMBER_COUNT,
     MODE,
+    SLOTS,
     TENSORS,
     TENSOR_VALUE,
     VARIANT,
@@ -132,7 +133,7 @@ def not_t_is_1_sweep_1(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 5)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -166,7 +167,7 @@ def stage_0_tensor(ctx, begin, end):
 def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
@@ -179,7 +180,7 @@ def stage_1_tensor(ctx, begin, end):
 @select
 def select_variant(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]

@@ -15,6 +15,7 @@ from optgen.runtime.cpu import (
     MEMBER_COUNT,
     META,
     MODE,
+    SLOTS,
     STEP,
     TENSORS,
     TENSOR_TOTAL,
@@ -389,7 +390,7 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
@@ -526,7 +527,7 @@ def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
@@ -568,7 +569,7 @@ def stage_1_tensor(ctx, begin, end):
 def stage_2_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]

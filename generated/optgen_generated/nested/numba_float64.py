@@ -15,6 +15,7 @@ from optgen.runtime.cpu import (
     MEMBER_COUNT,
     META,
     MODE,
+    SLOTS,
     STEP,
     TENSORS,
     TENSOR_TOTAL,
@@ -184,25 +185,25 @@ def not_due_sweep_1(n, streams, scalars, totals):
     one_minus_long_term_decay = f8(scalars[5])
     for i in range(n):
         s = s_at[i]
-        s_new = f8(s)
+        s_1 = f8(s)
         g = g_at[i]
         # s = short_term_decay*s + (1 - short_term_decay)*h
-        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        s_new = short_term_decay * s_1 + one_minus_short_term_decay * g
         m = m_at[i]
-        m_new = f8(m)
+        m_1 = f8(m)
         # m = medium_term_decay*m + (1 - medium_term_decay)*h
-        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        m_new = medium_term_decay * m_1 + one_minus_medium_term_decay * g
         l = l_at[i]
-        l_new = f8(l)
+        l_1 = f8(l)
         # l = long_term_decay*l + (1 - long_term_decay)*h
-        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
         # acc = acc + g
         acc_new = acc + g
         acc_at[i] = acc_new
-        l_at[i] = f4(l_new_1)
-        m_at[i] = f4(m_new_1)
-        s_at[i] = f4(s_new_1)
+        l_at[i] = f4(l_new)
+        m_at[i] = f4(m_new)
+        s_at[i] = f4(s_new)
 
 
 @segment
@@ -224,25 +225,25 @@ def due_k_gt_1_sweep_1(n, streams, scalars, totals):
     sum_g_l = f8(0)
     for i in range(n):
         s = s_at[i]
-        s_new = f8(s)
+        s_1 = f8(s)
         g = g_at[i]
         # s = short_term_decay*s + (1 - short_term_decay)*h
-        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        s_new = short_term_decay * s_1 + one_minus_short_term_decay * g
         m = m_at[i]
-        m_new = f8(m)
+        m_1 = f8(m)
         # m = medium_term_decay*m + (1 - medium_term_decay)*h
-        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        m_new = medium_term_decay * m_1 + one_minus_medium_term_decay * g
         l = l_at[i]
-        l_new = f8(l)
+        l_1 = f8(l)
         # l = long_term_decay*l + (1 - long_term_decay)*h
-        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
         # g = (acc + g)/(count + 1)
         g_new = (acc + g) / count_plus_constant
         # score = [dot(g, s, over="tensor"), dot(g, m, over="tensor"), dot(g, l, over="tensor")]
-        sum_g_s = add_reassoc(sum_g_s, g_new * s_new_1)
-        sum_g_m = add_reassoc(sum_g_m, g_new * m_new_1)
-        sum_g_l = add_reassoc(sum_g_l, g_new * l_new_1)
+        sum_g_s = add_reassoc(sum_g_s, g_new * s_new)
+        sum_g_m = add_reassoc(sum_g_m, g_new * m_new)
+        sum_g_l = add_reassoc(sum_g_l, g_new * l_new)
     totals[0] = totals[0] + f8(sum_g_s)
     totals[1] = totals[1] + f8(sum_g_m)
     totals[2] = totals[2] + f8(sum_g_l)
@@ -275,23 +276,23 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
     rate = f8(scalars[16])
     for i in range(n):
         s = s_at[i]
-        s_new = f8(s)
+        s_1 = f8(s)
         g = g_at[i]
         # s = short_term_decay*s + (1 - short_term_decay)*h
-        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        s_new = short_term_decay * s_1 + one_minus_short_term_decay * g
         m = m_at[i]
-        m_new = f8(m)
+        m_1 = f8(m)
         # m = medium_term_decay*m + (1 - medium_term_decay)*h
-        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        m_new = medium_term_decay * m_1 + one_minus_medium_term_decay * g
         l = l_at[i]
-        l_new = f8(l)
+        l_1 = f8(l)
         # l = long_term_decay*l + (1 - long_term_decay)*h
-        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
         # g = (acc + g)/(count + 1)
         g_new = (acc + g) / count_plus_constant
         # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
-        c = 0.5 * g_new + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new_1 + exp_over_exp_plus_exp_plus_exp_2 * m_new_1 + exp_over_exp_plus_exp_plus_exp_3 * l_new_1)
+        c = 0.5 * g_new + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new + exp_over_exp_plus_exp_plus_exp_2 * m_new + exp_over_exp_plus_exp_plus_exp_3 * l_new)
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*c**2
         v_new = beta2 * v + one_minus_beta2 * (c * c)
@@ -301,10 +302,10 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
         # param = param - rate*(d + weight_decay*param)
         param_new = param - rate * (d + weight_decay * param)
         acc_at[i] = 0.0
-        l_at[i] = f4(l_new_1)
-        m_at[i] = f4(m_new_1)
+        l_at[i] = f4(l_new)
+        m_at[i] = f4(m_new)
         param_at[i] = param_new
-        s_at[i] = f4(s_new_1)
+        s_at[i] = f4(s_new)
         v_at[i] = v_new
 
 
@@ -325,22 +326,22 @@ def due_not_k_gt_1_sweep_1(n, streams, scalars, totals):
     sum_g_l = f8(0)
     for i in range(n):
         s = s_at[i]
-        s_new = f8(s)
+        s_1 = f8(s)
         g = g_at[i]
         # s = short_term_decay*s + (1 - short_term_decay)*h
-        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        s_new = short_term_decay * s_1 + one_minus_short_term_decay * g
         m = m_at[i]
-        m_new = f8(m)
+        m_1 = f8(m)
         # m = medium_term_decay*m + (1 - medium_term_decay)*h
-        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        m_new = medium_term_decay * m_1 + one_minus_medium_term_decay * g
         l = l_at[i]
-        l_new = f8(l)
+        l_1 = f8(l)
         # l = long_term_decay*l + (1 - long_term_decay)*h
-        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         # score = [dot(g, s, over="tensor"), dot(g, m, over="tensor"), dot(g, l, over="tensor")]
-        sum_g_s = add_reassoc(sum_g_s, g * s_new_1)
-        sum_g_m = add_reassoc(sum_g_m, g * m_new_1)
-        sum_g_l = add_reassoc(sum_g_l, g * l_new_1)
+        sum_g_s = add_reassoc(sum_g_s, g * s_new)
+        sum_g_m = add_reassoc(sum_g_m, g * m_new)
+        sum_g_l = add_reassoc(sum_g_l, g * l_new)
     totals[0] = totals[0] + f8(sum_g_s)
     totals[1] = totals[1] + f8(sum_g_m)
     totals[2] = totals[2] + f8(sum_g_l)
@@ -371,20 +372,20 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
     rate = f8(scalars[16])
     for i in range(n):
         s = s_at[i]
-        s_new = f8(s)
+        s_1 = f8(s)
         g = g_at[i]
         # s = short_term_decay*s + (1 - short_term_decay)*h
-        s_new_1 = short_term_decay * s_new + one_minus_short_term_decay * g
+        s_new = short_term_decay * s_1 + one_minus_short_term_decay * g
         m = m_at[i]
-        m_new = f8(m)
+        m_1 = f8(m)
         # m = medium_term_decay*m + (1 - medium_term_decay)*h
-        m_new_1 = medium_term_decay * m_new + one_minus_medium_term_decay * g
+        m_new = medium_term_decay * m_1 + one_minus_medium_term_decay * g
         l = l_at[i]
-        l_new = f8(l)
+        l_1 = f8(l)
         # l = long_term_decay*l + (1 - long_term_decay)*h
-        l_new_1 = long_term_decay * l_new + one_minus_long_term_decay * g
+        l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
-        c = 0.5 * g + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new_1 + exp_over_exp_plus_exp_plus_exp_2 * m_new_1 + exp_over_exp_plus_exp_plus_exp_3 * l_new_1)
+        c = 0.5 * g + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new + exp_over_exp_plus_exp_plus_exp_2 * m_new + exp_over_exp_plus_exp_plus_exp_3 * l_new)
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*c**2
         v_new = beta2 * v + one_minus_beta2 * (c * c)
@@ -393,10 +394,10 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
         param = param_at[i]
         # param = param - rate*(d + weight_decay*param)
         param_new = param - rate * (d + weight_decay * param)
-        l_at[i] = f4(l_new_1)
-        m_at[i] = f4(m_new_1)
+        l_at[i] = f4(l_new)
+        m_at[i] = f4(m_new)
         param_at[i] = param_new
-        s_at[i] = f4(s_new_1)
+        s_at[i] = f4(s_new)
         v_at[i] = v_new
 
 
@@ -404,7 +405,7 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
@@ -541,7 +542,7 @@ def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
@@ -583,7 +584,7 @@ def stage_1_tensor(ctx, begin, end):
 def stage_2_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 9)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]

@@ -14,6 +14,7 @@ from optgen.runtime.cpu import (
     MEMBERS,
     MEMBER_COUNT,
     MODE,
+    SLOTS,
     TENSORS,
     TENSOR_TOTAL,
     TENSOR_VALUE,
@@ -116,7 +117,7 @@ def sweep_2(n, streams, scalars, totals):
 def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 6)
     for k in range(begin, end):
@@ -165,7 +166,7 @@ def stage_2_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], 5)
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:

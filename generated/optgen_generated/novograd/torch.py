@@ -14,6 +14,7 @@ from torch import Tensor
 
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, RuleInfo, Settled, StateInfo, zeros
 from optgen.runtime.torch_optimizer import Optimizer, Params
+from optgen.runtime.torch_storage import StateDtype
 
 
 def _settle(_: Hypers) -> Settled:
@@ -67,6 +68,10 @@ class NovoGrad(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -88,6 +93,10 @@ class NovoGrad(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             params,
@@ -104,4 +113,8 @@ class NovoGrad(Optimizer):
                 "differentiable": differentiable,
             },
             backend=backend,
+            state_dtype=state_dtype,
+            master_weights=master_weights,
+            stochastic_rounding=stochastic_rounding,
+            seed=seed,
         )

@@ -16,6 +16,7 @@ from optgen.runtime import scalars
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, Meta, RuleInfo, Settled, StateInfo, zeros
 from optgen.runtime.scalars import UNKNOWN
 from optgen.runtime.torch_optimizer import Optimizer, Params
+from optgen.runtime.torch_storage import StateDtype
 
 
 def _settle(_: Hypers) -> Settled:
@@ -65,9 +66,9 @@ RULE = RuleInfo(
 class RAdam(Optimizer):
     """Rectified Adam, torch conventions.
 
-    While the second moments average too few gradients (rho <= 5, with the default beta2 the first five updates) the step
-    follows the first moment alone; afterwards Adam's step is scaled by the rectification term. As in torch, eps is added
-    before the second moment is corrected for its bias. Weight decay is coupled unless `decoupled_weight_decay`.
+    While the second moments average too few gradients (rho <= 5, with the default beta2 the first five updates) the
+    step follows the first moment alone; afterwards Adam's step is scaled by the rectification term. As in torch, eps is
+    added before the second moment is corrected for its bias. Weight decay is coupled unless `decoupled_weight_decay`.
 
     Reference: arXiv 1908.03265, torch.optim.RAdam.
 
@@ -83,6 +84,10 @@ class RAdam(Optimizer):
         capturable: refused on the CPU: it is for CUDA graphs
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -104,6 +109,10 @@ class RAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             params,
@@ -120,4 +129,8 @@ class RAdam(Optimizer):
                 "differentiable": differentiable,
             },
             backend=backend,
+            state_dtype=state_dtype,
+            master_weights=master_weights,
+            stochastic_rounding=stochastic_rounding,
+            seed=seed,
         )
