@@ -61,7 +61,7 @@ def compile(  # noqa: A001
     Raises SpecError for what the text gets wrong, and BackendError or UsageError for what cannot be served.
     """
     from optgen.backend.registry import installed
-    from optgen.generate import FRAMEWORKS, Request, files, frozen, write
+    from optgen.generate import FRAMEWORKS, Request, files, write
     from optgen.runtime import cache
 
     spec = load(rule).spec if isinstance(rule, str | os.PathLike) else rule
@@ -72,12 +72,12 @@ def compile(  # noqa: A001
     about = _about(spec, framework, backend)
     key = cache.key(spec.name, about)
     backends = installed()[:1] if backend is None else [backend]
-    module = f"optgen_compiled_{key.replace('-', '_')}"
+    text, module = f"{spec.name}.yaml", f"optgen_compiled_{key.replace('-', '_')}"
     while True:
         folder = cache.writable(cache.CLASSES) / key
-        origin, copies = frozen(spec, folder)
-        made = files(Request(spec, backends, ("float32",), (framework,), origin=origin))
-        write(folder, {**made, **copies, cache.ABOUT: cache.described(about)})
+        made = files(Request(spec, backends, ("float32",), (framework,), origin=str(folder / text)))
+        # a copy of the rule goes along: an edit of the original does not reach this class
+        write(folder, {**made, text: spec.text, cache.ABOUT: cache.described(about)})
         try:
             return _class(_module(folder / f"{framework}.py", module), spec.class_name, backend)
         except FileNotFoundError:  # another process cleared the cache meanwhile

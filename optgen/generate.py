@@ -21,8 +21,6 @@ from optgen.passes.pipeline import COUPLING, DEFAULT_COUPLING
 from optgen.paths import is_shipped
 from optgen.runtime import modules
 from optgen.runtime.rule_info import MAXIMIZE
-from optgen.spec.composition import split
-from optgen.spec.join import address
 from optgen.spec.model import Spec, Value
 from optgen.standalone import PRIVATE, readme, standalone
 
@@ -102,21 +100,6 @@ def origin_of(spec: Spec) -> str:
     if "+" in spec.path and spec.parts:
         return spec.path
     return SHIPPED if is_shipped(spec.path) else str(Path(spec.path).absolute())
-
-
-def frozen(spec: Spec, folder: Path) -> tuple[str, dict[str, str]]:
-    """Where a class finds the rule in a folder, and the copies of its texts there: edits of the originals pass it by.
-
-    Texts that name others by their paths stay where they are; the digest shows an edit.
-    """
-    if not spec.parts:
-        return str(folder / f"{spec.name}.yaml"), {f"{spec.name}.yaml": spec.text}
-    names = {address(part): f"{part.name}.yaml" for part in spec.parts}
-    order = [name for name, _ in split(spec.path)]
-    if set(order) != set(names) or len(set(names.values())) < len(names):
-        return origin_of(spec), {}
-    copies = {names[address(part)]: part.text for part in spec.parts}
-    return "+".join(str(folder / names[name]) for name in order), copies
 
 
 def accept(spec: Spec, given: Mapping[str, Value]) -> dict[str, Value]:

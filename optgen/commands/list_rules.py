@@ -11,8 +11,15 @@ from optgen.commands.output import table, tracked
 
 @click.command("list")
 @click.option("as_json", "--json", is_flag=True, help="As JSON.")
-def command(as_json: bool) -> None:
-    """The rules that ship: name, title, class, bytes of state per parameter in float32, backends."""
+@click.option("only_transforms", "--transforms", is_flag=True, help="Only the transforms, which join rules.")
+def command(as_json: bool, only_transforms: bool) -> None:
+    """The rules that ship: name, title, class, bytes of state per parameter in float32, backends.
+
+    Transforms follow: each joins a rule, or several each other and a rule, as in RULE+TRANSFORM.
+    """
+    if only_transforms:
+        _transforms(as_json)
+        return
     from optgen.backend.registry import REFERENCE, installed
     from optgen.catalogue import entries
     from optgen.spec.loader import shipped
@@ -52,3 +59,30 @@ def command(as_json: bool) -> None:
     click.echo(
         "Bytes are per parameter, of a matrix in float32. A rule of your own is given by its path: ./my_rule.yaml"
     )
+    click.echo()
+    _transforms(as_json)
+
+
+def _transforms(as_json: bool) -> None:
+    """The transforms that ship: name, title, what can be set."""
+    from optgen.spec.loader import load, transforms
+
+    found = [load(name) for name in transforms()]
+    if as_json:
+        entries = [
+            {
+                "name": spec.name,
+                "title": spec.title,
+                "hyper": [h.name for h in spec.hypers.values() if h.kind != "base"],
+                "example": f"{example.rule}+{spec.name}",
+            }
+            for spec in found
+            for example in spec.examples[:1]
+        ]
+        click.echo(json.dumps(entries, indent=2))
+        return
+    rows = [
+        (spec.name, ", ".join(h.name for h in spec.hypers.values() if h.kind != "base"), spec.title) for spec in found
+    ]
+    table(("transform", "arguments", "title"), rows)
+    click.echo("A transform joins a rule: RULE+TRANSFORM. Its arguments are then called TRANSFORM_ARGUMENT.")

@@ -114,7 +114,9 @@ class _Builder:
         spec = self.spec
         if spec.kind == "transform":
             first = next(body[0].loc for body in spec.stages.values() if body)
-            self._refuse(first, "a transform has no kernels of its own", f"join it to a rule: RULE+{spec.name}")
+            partner = next((example.rule for example in spec.examples if example.rule), "RULE")
+            hint = f"join it to a rule: {partner}+{spec.name}"
+            self._refuse(first, "a transform has no kernels of its own", hint)
         if spec.stages.get("probe"):
             where = spec.stages["probe"][0].loc
             self._refuse(where, "the probe stage is not built yet", "take the gradient where the weights are")

@@ -102,7 +102,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Module:
-    """A kernel module."""
+    """A kernel module. `made_of` names the texts of a joined rule."""
 
     name: str
     class_name: str
@@ -118,6 +118,13 @@ class Module:
     variants: Sequence[Variant]
     select: Sequence[Op] | None
     reach: Sequence[Op] | None
+    made_of: str = ""
+
+    @property
+    def asked(self) -> str:
+        """What a command calls the rule: its name, or the parts of `A+B`, which has no text of its own."""
+        names = [each.partition(" ")[0] for each in self.made_of.split(" + ")]
+        return self.name if not self.made_of or self.name in names else "+".join(names)
 
     @property
     def sweeps(self) -> int:
@@ -149,6 +156,7 @@ def view(module: ModuleOp) -> Module:
         variants=[_variant(v) for v in op.variants],
         select=None if op.select is None else _ops(list(op.select.body.block.ops)),
         reach=None if op.reach is None else _ops(list(op.reach.body.block.ops)),
+        made_of="" if op.spec is None else op.spec.data,
     )
 
 

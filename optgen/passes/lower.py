@@ -56,6 +56,7 @@ class Header:
     settled: Mapping[str, Setting]
     hypers: Sequence[str]
     inputs: Sequence[str]
+    made_of: str = ""
 
 
 def lower(
@@ -100,6 +101,7 @@ def _module(header: Header, storage: Storage, body: Block) -> kernel.ModuleOp:
             "class_name": StringAttr(header.class_name),
             "hypers": ArrayAttr([StringAttr(name) for name in header.hypers]),
             "inputs": ArrayAttr([StringAttr(name) for name in header.inputs]),
+            **({"spec": StringAttr(header.made_of)} if header.made_of else {}),
         },
         regions=[Region(body)],
     )

@@ -135,6 +135,7 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
         settled=specialised.settled,
         hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
         inputs=list(spec.inputs),
+        made_of=spec.made_of,
     )
     kernels = lower(header, states, planned, storage)
     tell("lower", kernels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from optgen.errors import Location, UsageError
+from optgen.spec.bundle import bundled
 from optgen.spec.checks import optional_arguments
 from optgen.spec.declarations import Checker, read_claims, read_presets, read_settings, setting_checker
 from optgen.spec.document import Listing, Table, Word
@@ -86,8 +87,7 @@ def read_composition(top: Fields, heading: Heading) -> Spec:
         return setting_checker(report, hypers, arguments, what)
 
     own = Part(heading.name, top.source.path, digest(top.source.text), top.source.text)
-    parts = (own, *joined.parts)
-    text = "\n---\n".join(part.text for part in parts)
+    text = bundled(own.text, joined.parts)
     spec = replace(
         joined,
         name=heading.name,
@@ -104,7 +104,7 @@ def read_composition(top: Fields, heading: Heading) -> Spec:
         path=top.source.path,
         text=text,
         digest=digest(text),
-        parts=parts,
+        parts=(own, *joined.parts),
     )
     report.check()
     return spec

@@ -14,12 +14,13 @@ from types import MappingProxyType
 
 from optgen.errors import Location, suggest
 from optgen.paths import is_shipped
+from optgen.spec.bundle import bundled, heading
 from optgen.spec.flow import assigned_names, check_direction_read
 from optgen.spec.join_checks import check_order, check_rules, joined_inputs, joined_matrix
 from optgen.spec.model import STAGES, Claim, Example, Hyper, Metric, Part, Setting, Spec, State
 from optgen.spec.rename import renamed, renamed_body, renamed_text
 from optgen.spec.source import Report, digest
-from optgen.spec.syntax import Assign, Compare, Expr, If, Logic, Name, Stmt, Text, names_in, statements
+from optgen.spec.syntax import NOWHERE, Assign, Compare, Expr, If, Logic, Name, Stmt, Text, names_in, statements
 from optgen.spec.vocabulary import CHOOSER, COMMON_ARGUMENTS, GIVENS, PER_PARAMETER
 
 Stages = Mapping[str, tuple[Stmt, ...]]
@@ -27,11 +28,12 @@ Stages = Mapping[str, tuple[Stmt, ...]]
 
 @dataclass(frozen=True)
 class Piece:
-    """A text to join, and where it was asked for. `others` are the rules that take its place, in order (`else`)."""
+    """A text to join, what asked for it, and where. `others` are the rules that take its place, in order (`else`)."""
 
     spec: Spec
-    where: Location
-    others: tuple[Spec, ...] = ()
+    asked: str
+    where: Location = NOWHERE
+    others: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,17 @@ def join(pieces: Sequence[Piece], text: Callable[[Location], str]) -> Spec:
 
     Raises SpecError with every complaint, each where it was written.
     """
-    specs = [spec for piece in pieces for spec in (piece.spec, *piece.others)]
+    specs = [each.spec for piece in pieces for each in (piece, *piece.others)]
     report = Report(lambda where: next((line for s in specs if (line := s.line(where))), "") or text(where))
     check_rules(report, [(piece.spec, piece.where) for piece in pieces])
     report.check()
     return _Joiner(report, pieces).joined()
 
 
-def parts_of(spec: Spec) -> tuple[Part, ...]:
-    """The texts a rule is made of, its own where there is but one."""
-    return spec.parts or (spec.own_part,)
-
-
-def address(part: Part) -> str:
-    """What `load` takes to find a text again: a shipped name, or an absolute path."""
-    return part.name if is_shipped(part.path) else str(Path(part.path).absolute())
+def parts_of(piece: Piece) -> tuple[Part, ...]:
+    """The texts a piece is made of, its own where there is but one."""
+    spec = piece.spec
+    return spec.parts or (replace(spec.own_part, asked=piece.asked),)
 
 
 class _Joiner:
@@ -70,7 +68,7 @@ class _Joiner:
         self.pieces = pieces
         self.base = next(piece for piece in pieces if piece.spec.kind == "rule")
         self.rule = self.base.spec
-        self.arms = [_Arm(self.rule, {}), *(_Arm(spec, _prefixed(spec, spec.name)) for spec in self.base.others)]
+        self.arms = [_Arm(self.rule, {}), *(_Arm(o.spec, _prefixed(o.spec, o.spec.name)) for o in self.base.others)]
         self.transforms = [piece for piece in pieces if piece.spec.kind == "transform"]
         self.prefix = _prefixes(self.transforms)
         self.hypers: dict[str, Hyper] = {}
@@ -99,16 +97,19 @@ class _Joiner:
             check_direction_read(self.report, body, "d" in wanted)
         evaluate = self._evaluate()
         self.report.check()
-        specs = [spec for piece in self.pieces for spec in (piece.spec, *piece.others)]
-        parts = tuple({part: None for spec in specs for part in parts_of(spec)})
-        text = "\n---\n".join(part.text for part in parts)
         alone = len(self.pieces) == 1
+        name = "_".join(piece.spec.name for piece in self.pieces)
+        title = self.rule.title if alone else f"{self.rule.title} ({', '.join(self.prefix.values())})"
+        class_name = "".join(piece.spec.class_name for piece in self.pieces)
+        parts = self._parts()
+        first = self.rule.text if alone else heading(name, class_name, title, [piece.asked for piece in self.pieces])
+        text = bundled(first, parts[1:] if alone else parts)
         return replace(
             self.rule,
-            name=self.rule.name if alone else "_".join(piece.spec.name for piece in self.pieces),
-            title=self.rule.title if alone else f"{self.rule.title} ({', '.join(self.prefix.values())})",
+            name=name,
+            title=title,
             reference="; ".join(dict.fromkeys(piece.spec.reference for piece in self.pieces if piece.spec.reference)),
-            class_name=self.rule.class_name if alone else "".join(piece.spec.class_name for piece in self.pieces),
+            class_name=class_name,
             doc="\n\n".join(piece.spec.doc for piece in self.pieces if piece.spec.doc),
             matrix=matrix,
             hypers=MappingProxyType(self.hypers),
@@ -121,11 +122,23 @@ class _Joiner:
             claims=self._claims(),
             examples=self._examples(),
             metrics=metrics,
-            path=self.rule.path if alone else "+".join(_address(piece.spec) for piece in self.pieces),
+            path=self.rule.path if alone else "+".join(_address(piece) for piece in self.pieces),
             text=text,
             digest=digest(text),
             parts=parts,
         )
+
+    def _parts(self) -> tuple[Part, ...]:
+        """Every text, once; a complaint where two are asked for alike."""
+        found: dict[str, Part] = {}
+        for piece in self.pieces:
+            for part in (part for each in (piece, *piece.others) for part in parts_of(each)):
+                if found.setdefault(part.asked, part).digest != part.digest:
+                    self.report.error(
+                        piece.where, f'two texts are asked for as "{part.asked}"', "rename one of the two"
+                    )
+        self.report.check()
+        return tuple(found.values())
 
     # Names
 
@@ -325,9 +338,10 @@ def _unused(name: str, taken: set[str]) -> str:
     return name if name not in taken else _unused(f"{name}_", taken)
 
 
-def _address(spec: Spec) -> str:
-    own = next((part for part in parts_of(spec) if part.path == spec.path), None)
-    return spec.path if own is None else address(own)
+def _address(piece: Piece) -> str:
+    """What `load` takes to find a text again: a shipped name, or an absolute path."""
+    path = piece.spec.path
+    return piece.spec.name if is_shipped(path) else str(Path(path).absolute())
 
 
 def _base_names(spec: Spec) -> list[str]:

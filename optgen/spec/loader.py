@@ -6,7 +6,7 @@ import keyword
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from optgen.errors import Location, UsageError, suggest
 from optgen.paths import specs_dir, transforms_dir
 from optgen.spec import checks
+from optgen.spec.bundle import unbundled
 from optgen.spec.composition import Find, Heading, is_path, join_named, read_composition, split
 from optgen.spec.declarations import (
     read_claims,
@@ -32,7 +33,7 @@ from optgen.spec.fields import Fields, read_body, resolve
 from optgen.spec.join import Piece, join
 from optgen.spec.model import STAGES, Spec
 from optgen.spec.source import Source, digest
-from optgen.spec.syntax import NOWHERE, Assign, Binary, Expr, Name, Stmt, names_in
+from optgen.spec.syntax import Assign, Binary, Expr, Name, Stmt, names_in
 from optgen.spec.vocabulary import REQUIRED_KEYS, TOP_KEYS, VERSION
 
 RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -46,13 +47,13 @@ def load(rule: str | os.PathLike[str]) -> Spec:
     """
     text = os.fspath(rule)
     if isinstance(rule, os.PathLike) or len(split(text)) == 1 or Path(text).is_file():
-        return _alone(_find(text, (), whole=isinstance(rule, os.PathLike)))
-    return join_named(text, lambda name, where: replace(_find(name, ()), where=where))
+        return _alone(_find(text, _Asking(), whole=isinstance(rule, os.PathLike)))
+    return join_named(text, lambda name, where: replace(_find(name, _Asking()), where=where))
 
 
 def loads(text: str, path: str = "<text>") -> Spec:
     """The rule in a text. SpecError, with positions in `path`, where it is at fault."""
-    return _alone(_read(Source(text, path), ()))
+    return _alone(_read(Source(text, path), _Asking()))
 
 
 def combine(parts: Sequence[Spec | str | os.PathLike[str]]) -> Spec:
@@ -62,7 +63,7 @@ def combine(parts: Sequence[Spec | str | os.PathLike[str]]) -> Spec:
     """
     pieces: list[Piece] = []
     for part in parts:
-        piece = Piece(part, NOWHERE) if isinstance(part, Spec) else _find(os.fspath(part), ())
+        piece = Piece(part, part.name) if isinstance(part, Spec) else _find(os.fspath(part), _Asking())
         pieces.append(replace(piece, where=Location(piece.spec.path, 1, 1)))
     if not pieces:
         raise UsageError("there is nothing to compose; give a rule and transforms")
@@ -102,14 +103,25 @@ def _alone(piece: Piece) -> Spec:
     return join([piece], lambda _: "") if piece.others else piece.spec
 
 
-def _find(text: str, above: Sequence[str], folder: Path | None = None, *, whole: bool = False) -> Piece:
-    """The text of a name, or of a path, relative to a folder. `above` are the texts that asked for it."""
+@dataclass(frozen=True)
+class _Asking:
+    """Who asks for a text: the texts above it, the folder its paths are relative to, and the texts beside it."""
+
+    above: tuple[str, ...] = ()
+    folder: Path = Path()
+    beside: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def _find(text: str, asking: _Asking, *, whole: bool = False) -> Piece:
+    """The text of a name, or of a path."""
+    if text in asking.beside:
+        path = f"{asking.above[-1].partition(' (')[0]} ({text})"
+        return replace(_read(Source(asking.beside[text], path), asking), asked=text)
     if whole or is_path(text):
-        return _read(Source.read((folder or Path()) / text), above)
-    if text in shipped():
-        return _read(Source.read(specs_dir() / f"{text}.yaml"), above)
-    if text in transforms():
-        return _read(Source.read(transforms_dir() / f"{text}.yaml"), above)
+        return replace(_read(Source.read(asking.folder / text), asking), asked=text)
+    for folder, names in ((specs_dir(), shipped()), (transforms_dir(), transforms())):
+        if text in names:
+            return replace(_read(Source.read(folder / f"{text}.yaml"), asking), asked=text)
     known = [*shipped(), *transforms()]
     hint = suggest(text, known) or f"the shipped rules are {', '.join(shipped())}"
     raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
@@ -117,37 +129,39 @@ def _find(text: str, above: Sequence[str], folder: Path | None = None, *, whole:
 
 def assemble(source: Source, table: Table, text: str) -> Spec:
     """The rule of a mapping whose positions lie in a source that is no YAML; `text` is the YAML of the mapping."""
-    return _alone(_piece(Fields(source, table, "a rule"), (), text))
+    return _alone(_piece(Fields(source, table, "a rule"), _Asking(), text))
 
 
-def _read(source: Source, above: Sequence[str]) -> Piece:
+def _read(source: Source, asking: _Asking) -> Piece:
     """A text, and the rules that take its place where it has `else`."""
-    if source.path in above:
+    if source.path in asking.above:
         source.report.error(source.at(1, 1), "this text takes part in itself", "remove it from its own parts")
         source.report.check()
-    if (plain := _plain(source.text, source.path)) is not None:
-        return Piece(plain, NOWHERE)
-    return _piece(Fields(source, compose(source), "a rule"), above)
+    first, others = unbundled(source.text)
+    if (plain := _plain(first, source.path)) is not None:
+        return Piece(plain, plain.name)
+    alone = Source(first, source.path)
+    return _piece(Fields(alone, compose(alone), "a rule"), replace(asking, beside={**asking.beside, **others}))
 
 
-def _piece(top: Fields, above: Sequence[str], text: str = "") -> Piece:
+def _piece(top: Fields, asking: _Asking, text: str = "") -> Piece:
     source = top.source
-    inner = (*above, source.path)
-    folder = Path(source.path).parent
+    inner = replace(asking, above=(*asking.above, source.path), folder=Path(source.path).parent)
 
     def find(text: str, where: Location) -> Piece:
-        return replace(_find(text, inner, folder), where=where)
+        return replace(_find(text, inner), where=where)
 
     if top.get("compose") is not None:
-        return Piece(_composition(replace(top, what="a composition"), find), NOWHERE)
+        spec = _composition(replace(top, what="a composition"), find)
+        return Piece(spec, spec.name)
     spec = _written(top, text)
     if not spec.otherwise:
-        return Piece(spec, NOWHERE)
+        return Piece(spec, spec.name)
     other = find(spec.otherwise, top.at("else"))
     if other.spec.kind != "rule":
         source.report.error(top.at("else"), f"{spec.otherwise} is a transform", "name a rule under `else`")
         source.report.check()
-    return Piece(spec, NOWHERE, (other.spec, *other.others))
+    return Piece(spec, spec.name, others=(other, *other.others))
 
 
 @lru_cache(maxsize=128)

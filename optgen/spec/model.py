@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Literal
 
@@ -210,9 +211,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Part:
-    """One text that a joined rule was made of."""
+    """One text that a joined rule was made of. `asked` is the name or path that asked for it."""
 
-    name: str
+    asked: str
     path: str
     digest: str
     text: str = field(repr=False)
@@ -232,8 +233,8 @@ SINGLE = "w"
 class Spec:
     """One rule (or transform) as written, checked by itself; extents are not known yet.
 
-    A rule joined of several texts lists them all in `parts`; its `text` is theirs, one after the other, and its `path`
-    is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule written as
+    A rule joined of several texts lists them in `parts`; its `text` holds them all and can be read by itself, and its
+    `path` is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule written as
     Python, whose `text` is its YAML.
     """
 
@@ -271,3 +272,9 @@ class Spec:
         """The line of text at a place in this rule's texts, empty where there is none."""
         parts = self.parts or (self.own_part,)
         return next((part.line(where.line) for part in parts if part.path == where.path), "")
+
+    @property
+    def made_of(self) -> str:
+        """The texts a joined rule was made of, each with the start of its digest; empty for a rule of one text."""
+        named = ((part.asked if part.asked.isidentifier() else PurePath(part.path).stem, part) for part in self.parts)
+        return " + ".join(f"{name} {part.digest[:16]}" for name, part in named)

@@ -12,7 +12,7 @@ from optgen import catalogue
 from optgen.cli import COMMANDS
 from optgen.commands.doctor import satisfies
 from optgen.paths import cache_dir
-from optgen.spec.loader import shipped
+from optgen.spec.loader import partnered, shipped, transforms
 from tests.cli.support import optgen
 
 
@@ -23,10 +23,18 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_list_names_every_rule() -> None:
-    lines = optgen("list").stdout.splitlines()
+    text = optgen("list").stdout
+    lines, joining = (part.splitlines() for part in text.split("\n\n"))
     assert lines[0].split()[:2] == ["name", "class"]
     assert [line.split()[0] for line in lines[1:-1]] == shipped()
-    assert "\x1b" not in "".join(lines)
+    assert [line.split()[0] for line in joining[1:-1]] == transforms()
+    assert "\x1b" not in text
+
+
+def test_list_names_every_transform() -> None:
+    found = json.loads(optgen("list", "--transforms", "--json").stdout)
+    assert [entry["name"] for entry in found] == transforms()
+    assert [entry["example"] for entry in found] == [partnered(name) for name in transforms()]
 
 
 def test_list_as_json() -> None:
