@@ -23,7 +23,7 @@ from optgen.passes.pipeline import (
     to_variants,
 )
 from optgen.passes.problem import plan_all
-from optgen.spec.loader import load, shipped
+from optgen.spec.loader import cases, load
 from optgen.spec.model import Spec
 from tests.passes.worlds import Setting
 
@@ -118,5 +118,5 @@ def shipped_case(name: str, label: str) -> Compiled:
 
 
 def shipped_cases() -> list[tuple[str, str]]:
-    """Every shipped rule with every label of its settings."""
-    return [(name, label) for name in shipped() for label, _ in settings_of(load(name))]
+    """Every shipped rule, and every transform with a rule, with every label of its settings."""
+    return [(name, label) for name in cases() for label, _ in settings_of(load(name))]
