@@ -219,6 +219,11 @@ class Part:
     text: str = field(repr=False)
     source: str = field(default="", compare=False, repr=False)
 
+    @property
+    def name(self) -> str:
+        """A short name: what asked for it, or the name of the file."""
+        return self.asked if self.asked.isidentifier() else PurePath(self.path).stem
+
     def line(self, number: int) -> str:
         """The text of a 1-based line, empty past the end."""
         lines = (self.source or self.text).split("\n")
@@ -234,8 +239,8 @@ class Spec:
     """One rule (or transform) as written, checked by itself; extents are not known yet.
 
     A rule joined of several texts lists them in `parts`; its `text` holds them all and can be read by itself, and its
-    `path` is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule written as
-    Python, whose `text` is its YAML.
+    `path` is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule
+    written as Python, whose `text` is its YAML.
     """
 
     name: str
@@ -276,5 +281,4 @@ class Spec:
     @property
     def made_of(self) -> str:
         """The texts a joined rule was made of, each with the start of its digest; empty for a rule of one text."""
-        named = ((part.asked if part.asked.isidentifier() else PurePath(part.path).stem, part) for part in self.parts)
-        return " + ".join(f"{name} {part.digest[:16]}" for name, part in named)
+        return " + ".join(f"{part.name} {part.digest[:16]}" for part in self.parts)
