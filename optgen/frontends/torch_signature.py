@@ -60,6 +60,8 @@ def torch_stub(specs: Iterable[Spec]) -> str:
     lines += ["from typing import Literal"] if uses(body, "Literal") else []
     groups = [name for name in ("Depths", "Edge", "PerParameter", "Players") if uses(body, name)]
     lines += ["", "from torch.optim import Optimizer as TorchOptimizer", ""]
+    lines += ["from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint"]
+    lines += ["from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint"]
     lines += [f"from optgen.runtime.torch_groups import {', '.join(groups)}"] if groups else []
     lines.append("from optgen.runtime.torch_optimizer import Optimizer, Params")
     lines += ["from optgen.runtime.torch_storage import StateDtype"] if uses(body, "StateDtype") else []

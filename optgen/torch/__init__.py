@@ -1,7 +1,8 @@
 """Torch optimizers of every rule shipped: `from optgen.torch import NAME`.
 
 The classes are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
-`from_torch` goes on where a running optimizer of torch's is.
+`from_torch` goes on where a running optimizer of torch's is. `save_checkpoint` and `load_checkpoint` write and read
+files that are never half written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from optgen.runtime.torch_optimizer import Optimizer
 
+_CHECKPOINTS = ("load_checkpoint", "save_checkpoint")
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "torch"))
 
@@ -53,6 +55,8 @@ def __getattr__(name: str) -> object:
         return __dir__()
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _CHECKPOINTS:
+        return getattr(importlib.import_module("optgen.runtime.torch_checkpoint"), name)
     classes = _classes()
     names: list[str] = classes.__all__
     if name not in names:
@@ -62,4 +66,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_classes().__all__, from_torch.__name__])
+    return sorted([*_classes().__all__, from_torch.__name__, *_CHECKPOINTS])

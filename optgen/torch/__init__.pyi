@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch.optim import Optimizer as TorchOptimizer
 
+from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint
+from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from optgen.runtime.torch_storage import StateDtype

@@ -27,8 +27,8 @@ ALLOCATORS = [
 
 
 @contextmanager
-def after(points: int, error: BaseException | None) -> Iterator[list[int]]:
-    """Raises once so many bytecodes of the runtime have run; where `error` is None they are counted only."""
+def after(points: int, error: BaseException | None, files: str = RUNTIME) -> Iterator[list[int]]:
+    """Raises once so many bytecodes of some files have run; where `error` is None they are counted only."""
     count = [0]
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
@@ -39,7 +39,7 @@ def after(points: int, error: BaseException | None) -> Iterator[list[int]]:
         return local
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(RUNTIME):
+        if not frame.f_code.co_filename.startswith(files):
             return None
         frame.f_trace_opcodes = True
         return local
