@@ -375,11 +375,15 @@ class Tables:
         return len(shape) > 1 and shape[0] > self._views[tensor][1]
 
     def _place(self) -> None:
-        """Works out again how the slots of tensors lie that moved."""
+        """Works out again how the slots of tensors lie that moved.
+
+        Elements are walked through as they lie in memory, unless they are summed: then in logical order, because the
+        order of a sum decides its bits, and how a tensor lies in memory must not.
+        """
         for tensor in self._moved:
             shape = self.infos[tensor].shape
             leader = min(self._group_of.get(tensor, [tensor]))
-            if not self._manifest["tiled"]:
+            if not self._manifest["tiled"] and not self._manifest["totals"]:
                 order = walking_order(shape, self._strides.get((leader, 0)))
             elif self._turned(tensor):
                 order = (*range(1, len(shape)), 0)
