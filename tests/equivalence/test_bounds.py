@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
-from optgen.spec.loader import load, loads, shipped
+from optgen.spec.loader import cases, load, loads
 from optgen.verify import Reference, ball
 from optgen.verify.ball import PRECISIONS, Ball
 from optgen.verify.bounds import Bounds, literal_kernels, start_costs
@@ -110,7 +110,7 @@ def test_whole_numbers_are_exact() -> None:
     assert ball.divide(a, b, SINGLE).r[0] > 0.0
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", cases())
 def test_both_readings_of_a_rule_have_the_reference_inside(rng: np.random.Generator, name: str) -> None:
     """Kernels as compiled and kernels as the text says it are centred on the reference, up to float64 rounding."""
     spec = load(name)

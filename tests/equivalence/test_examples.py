@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optgen.errors import Diagnostic
-from optgen.spec.loader import load, loads, shipped
+from optgen.spec.loader import cases, load, loads
 from optgen.verify.examples import check
 
 RULE = """\
@@ -28,7 +28,7 @@ def diagnostics(rest: str, rule: str = RULE) -> list[Diagnostic]:
     return check(loads(rule + rest, "roller.yaml"))
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", cases())
 def test_everything_that_ships_comes_out(name: str) -> None:
     assert check(load(name)) == []
 

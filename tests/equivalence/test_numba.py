@@ -1,6 +1,9 @@
 """Kernels of the numba backend against the float64 reference: every shipped rule, every choice, both dtypes.
 
-The registry decides what runs here: a rule that is added is tested without a line in this file.
+The registry decides what runs here: a rule or transform that is added is tested without a line in this file. What costs
+is compiling, one to two seconds for each set of settled choices and dtype, so every set serves several tests, choices
+take turns in their dtype, climbing comes with a choice, and a transform is tried with one rule. That every pass keeps
+the meaning under every choice is for tests/passes/test_interpreters_agree.py, which compiles nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +14,11 @@ import pytest
 
 from optgen.errors import BackendError
 from optgen.frontends.settling import conditions
-from optgen.spec.loader import load, shipped
+from optgen.spec.loader import cases, load, shipped
 from optgen.spec.model import Hyper, Setting, Spec
 from optgen.spec.syntax import names_in
 from optgen.verify import Report, compare
 
-DTYPES = ("float32", "float64", "mixed")
 #: Fewer elements for settings taken one at a time, but every kind of tensor: more than one slice, more than one row.
 SMALL: Mapping[str, tuple[int, ...]] = {
     "a.w": (7, 9),
@@ -33,9 +35,16 @@ SMALL: Mapping[str, tuple[int, ...]] = {
 REFUSED = {("nested", "compression_rank", 2)}
 
 
-def settings_of(spec: Spec) -> list[dict[str, Setting]]:
-    """Every choice but the default's, one at a time; numbers at which the rule settles a condition; some ints."""
-    return [{name: value} for name, hyper in spec.hypers.items() for value in _others(spec, hyper)]
+def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
+    """Every choice but the default's, one at a time; numbers at which the rule settles a condition; some ints.
+
+    Of hypers whose names begin with `own`; with `own`, a transform's, the rest is the rule's, which is tried by itself.
+    The first one climbs; a rule without choices climbs all the same.
+    """
+    found = [{n: value} for n, hyper in spec.hypers.items() if n.startswith(own) for value in _others(spec, hyper)]
+    return [{**given, "maximize": True} if number == 0 else given for number, given in enumerate(found)] or (
+        [] if own else [{"maximize": True}]
+    )
 
 
 def _others(spec: Spec, hyper: Hyper) -> list[Setting]:
@@ -64,11 +73,11 @@ def agrees(report: Report) -> None:
     assert all(line.unbounded <= line.elements // 100 for line in report.lines), f"\n{report}"
 
 
-#: Settings take turns in their dtype: each kernel is compiled for a test of its own.
-CASES = [
-    (name, given, ("float32", "float64")[number % 2])
-    for name in shipped()
-    for number, given in enumerate(settings_of(load(name)))
+#: Case, settings and dtype: kernels compiled for a test of their own.
+CHOICES = [
+    (name, given, ("float32", "float64")[(number + turn) % 2])
+    for turn, name in enumerate(cases())
+    for number, given in enumerate(settings_of(load(name), name.partition("+")[2] and f"{name.partition('+')[2]}_"))
 ]
 GRAPHS = [(name, given) for name in shipped() for given in graph_settings_of(load(name))]
 
@@ -79,14 +88,13 @@ def _id(value: object) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", shipped())
-def test_every_rule(name: str, dtype: str) -> None:
-    agrees(compare(name, dtype=dtype))
+@pytest.mark.parametrize("name", cases())
+def test_every_rule(name: str) -> None:
+    agrees(compare(name, dtype="float32"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "given", "dtype"), CASES, ids=_id)
+@pytest.mark.parametrize(("name", "given", "dtype"), CHOICES, ids=_id)
 def test_every_choice(name: str, given: dict[str, Setting], dtype: str) -> None:
     if any((name, *entry) in REFUSED for entry in given.items()):
         with pytest.raises(BackendError, match=rf"{name}\.yaml:\d+:\d+"):
@@ -98,18 +106,12 @@ def test_every_choice(name: str, given: dict[str, Setting], dtype: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "given"), GRAPHS, ids=_id)
 def test_every_graph(name: str, given: dict[str, str]) -> None:
-    agrees(compare(name, dtype="float64", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
-    agrees(compare(name, dtype="float32", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", shipped())
-def test_gradient_ascent(name: str) -> None:
-    agrees(compare(name, dtype="float32", shapes=SMALL, hypers={"maximize": True}, steps=4, seed=3))
+    agrees(compare(name, dtype="mixed", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_groups_with_hypers_of_their_own(name: str) -> None:
+    """Both dtypes in one optimizer."""
     spec = load(name)
     own: dict[str, Setting] = {
         hyper.name: hyper.default * 0.5

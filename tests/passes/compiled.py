@@ -118,5 +118,6 @@ def shipped_case(name: str, label: str) -> Compiled:
 
 
 def shipped_cases() -> list[tuple[str, str]]:
-    """Every shipped rule, and every transform with a rule, with every label of its settings."""
-    return [(name, label) for name in cases() for label, _ in settings_of(load(name))]
+    """Everything that ships with every label of its settings; the switches of a transform's partner stay."""
+    own = {name: ("defaults", "example", f"{name.partition('+')[2]}_" if "+" in name else "") for name in cases()}
+    return [(name, label) for name in cases() for label, _ in settings_of(load(name)) if label.startswith(own[name])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optgen.spec.loader import shipped
+from optgen.spec.loader import cases
 from tests.passes.agreement import check_kernels, check_value_forms, expected, next_step, started
 from tests.passes.compiled import shipped_case, shipped_cases
 
@@ -24,7 +24,7 @@ def test_passes_keep_the_meaning(name: str, label: str, rng: np.random.Generator
         world, _ = check_kernels(case, step, right, "float32")
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", cases())
 def test_longer_runs_chunks_and_traffic(name: str, rng: np.random.Generator) -> None:
     """Six steps, several chunk sizes; where every gradient is there, the bytes moved are the bytes planned."""
     case = shipped_case(name, "defaults")
