@@ -12,46 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import shapes as lists
-from machine import about
-
 from optgen import torch as rules
-
-Step = Callable[[], object]
-#: Seconds between measurements. OpenMP threads go on spinning for milliseconds after torch's step and hold the second
-#: core; without a pause each side is measured beside the other's leftovers.
-SETTLE = 0.02
-
-
-def parameters(shapes: lists.Shapes) -> list[tuple[str, torch.nn.Parameter]]:
-    """Fresh parameters with gradients."""
-    made = [(name, torch.nn.Parameter(torch.randn(shape))) for name, shape in shapes]
-    for _, parameter in made:
-        parameter.grad = torch.randn_like(parameter)
-    return made
-
-
-def interleaved(steps: Sequence[Step], repeats: int) -> list[list[float]]:
-    """Seconds of each step, the steps taken in turn."""
-    times: list[list[float]] = [[] for _ in steps]
-    for _ in range(3):
-        for step in steps:
-            step()
-    for _ in range(repeats):
-        for taken, step in zip(times, steps, strict=True):
-            time.sleep(SETTLE)
-            begin = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - begin)
-    return times
+from optgen.bench import shapes as lists
+from optgen.bench.machine import about
+from optgen.bench.measure import interleaved
+from optgen.bench.sides import parameters
 
 
 def case(name: str, shapes: lists.Shapes, rule: str, limit: float, repeats: int, **hypers: object) -> dict[str, object]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from optgen.bench.measure import interleaved
 from optgen.runtime.kernel_module import load_module
 from optgen.runtime.tables import Tables, TensorInfo
 
@@ -34,16 +35,10 @@ def bound(name: str, tensors: Sequence[Sequence[torch.Tensor]]) -> Tables:
     return tables
 
 
-def interleaved(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, run in turns."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 2):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat >= 2:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+def medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, run in turns without a pause."""
+    times = interleaved(list(runs.values()), repeats, settle=0.0)
+    return {name: statistics.median(taken) for name, taken in zip(runs, times, strict=True)}
 
 
 def adaptive(shapes: Sequence[tuple[int, ...]], threads: int, repeats: int) -> dict[str, float]:
@@ -60,7 +55,7 @@ def adaptive(shapes: Sequence[tuple[int, ...]], threads: int, repeats: int) -> d
         "axpy": lambda: axpy.run(1, threads=threads),
         "torch": fused.step,
     }
-    return interleaved(runs, repeats)
+    return medians(runs, repeats)
 
 
 def waking(repeats: int = 200) -> tuple[float, float]:

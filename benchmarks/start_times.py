@@ -19,8 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from machine import about
+from optgen.bench.machine import about
 
 FIRST_STEP = """
 import sys, time, torch, optgen.torch

@@ -5,8 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
+
+from optgen.runtime.cache import version
+
+#: Packages whose versions a figure depends on.
+PACKAGES = ("torch", "numba", "numpy", "jax", "optax")
 
 
 def about(command: str) -> dict[str, object]:
@@ -20,6 +24,6 @@ def about(command: str) -> dict[str, object]:
         "machine": {"processor": names[0] if names else platform.processor(), "cores": os.cpu_count()},
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numba", "numpy")},
+            **{name: found for name in PACKAGES if (found := version(name))},
         },
     }
