@@ -51,10 +51,15 @@ def storage_name(type_: Attribute) -> str:
 
 def convert(value: Array, type_: Attribute) -> Array:
     """A value rounded once to a float type."""
-    name = storage_name(type_)
-    if name == "bfloat16":
+    return stored(value, storage_name(type_))
+
+
+def stored(value: Array, dtype: str) -> Array:
+    """A value rounded once to a storage dtype, as interpreters hold it: bfloat16 in float32."""
+    if dtype == "bfloat16":
         return _round_bfloat16(value)
-    return value.astype(STORAGE[name][0], copy=False)
+    with np.errstate(over="ignore"):
+        return value.astype(STORAGE[dtype][0], copy=False)
 
 
 def _round_bfloat16(value: Array) -> Array:

@@ -40,7 +40,7 @@ def master_weights(module: ModuleOp) -> ModuleOp:
             match op:
                 case rule.OldOp() if op.slot.string_value() == _PARAM:
                     op.properties["slot"] = SymbolRefAttr(MASTER)
-                    op.result.name_hint = MASTER
+                    op.result.name_hint = op.result.name_hint or _PARAM  # totals keep their names
                 case rule.FinalOp() if op.slot.string_value() == _PARAM:
                     both = rule.FinalOp(operands=[op.value], properties={"slot": SymbolRefAttr(MASTER)})
                     both.location = op.location

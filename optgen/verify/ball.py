@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optgen.ir.kernel_arith import stored
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -26,12 +28,16 @@ LIBRARY_ROUNDOFFS = 8.0
 
 @dataclass(frozen=True)
 class Precision:
-    """A binary floating-point type: unit roundoff, half of its smallest number, largest integer that all precede."""
+    """A binary floating-point type: unit roundoff, half of its smallest number, largest integer that all precede.
+
+    Beyond `largest` values may become infinite; it is infinite itself for types that are not expected to get there.
+    """
 
     dtype: str
     unit: float
     tiny: float
     whole: float
+    largest: float = np.inf
 
     @property
     def cost(self) -> float:
@@ -40,13 +46,15 @@ class Precision:
 
     def holds(self, x: Array) -> Mask:
         """Where a float64 is a number of this type."""
-        return x.astype(self.dtype).astype(np.float64) == x
+        return stored(x, self.dtype).astype(np.float64) == x
 
 
 DOUBLE_UNIT = 2.0**-53
 PRECISIONS: Mapping[str, Precision] = {
     "f32": Precision("float32", 2.0**-24, 2.0**-150, 2.0**24),
     "f64": Precision("float64", DOUBLE_UNIT, 0.0, 2.0**53),
+    "bf16": Precision("bfloat16", 2.0**-8, 2.0**-134, 2.0**8),
+    "f16": Precision("float16", 2.0**-11, 2.0**-25, 2.0**11, largest=65504.0),
 }
 
 
@@ -73,9 +81,12 @@ class Ball:
         """Where this is exactly an integer."""
         return (self.r == 0) & (np.floor(self.c) == self.c)
 
-    def rounded(self, precision: Precision) -> Ball:
-        """After one rounding to a type; nothing is lost where the value is certain and already of that type."""
-        loss = _rounding(self.c, self.r, precision)
+    def rounded(self, precision: Precision, roundoffs: float = 1.0) -> Ball:
+        """After one rounding to a type; nothing is lost where the value is certain and already of that type.
+
+        `roundoffs` is the largest error in units of roundoff: 2 where the farther neighbour may be taken.
+        """
+        loss = roundoffs * _rounding(self.c, self.r, precision)
         return Ball(self.c, self.r + np.where((self.r == 0) & precision.holds(self.c), 0.0, loss))
 
     def broadcast(self, shape: tuple[int, ...]) -> Ball:
@@ -93,7 +104,8 @@ class Truth:
 
 def _rounding(c: Array, r: Array, precision: Precision, roundoffs: float = 1.0) -> Array:
     reach = np.abs(c) + r
-    return np.where(reach == 0, 0.0, roundoffs * precision.cost * reach + precision.tiny)
+    loss = np.where(reach == 0, 0.0, roundoffs * precision.cost * reach + precision.tiny)
+    return np.where(reach + loss > precision.largest, np.inf, loss)
 
 
 def _result(c: Array, r: Array, precision: Precision, exact: Mask | None = None, roundoffs: float = 1.0) -> Ball:

@@ -42,6 +42,7 @@ from optgen.passes.pipeline import (
 from optgen.passes.problem import Storage, plan_all
 from optgen.passes.specialise import Setting, specialise
 from optgen.passes.split_reductions import split_reductions
+from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 from optgen.spec.syntax import walk
 from optgen.verify import ball
@@ -52,7 +53,7 @@ Array = NDArray[np.float64]
 
 _PARAM, _GRADIENT = "param", "g"
 #: Storage dtypes as precisions; int64 is exact.
-_STORED = {"float32": PRECISIONS["f32"], "float64": PRECISIONS["f64"]}
+_STORED = {precision.dtype: precision for precision in PRECISIONS.values()}
 
 
 def literal_kernels(spec: Spec, settings: Mapping[str, Setting]) -> view.Module:
@@ -100,13 +101,21 @@ class Bounds:
     slots: list[dict[str, Ball]] = field(default_factory=list[dict[str, Ball]])
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Start where the world is now: exactly there, but for what storing a start value rounds."""
+        self.slots.clear()
         for tensor, module in zip(self.world.tensors, self.modules, strict=True):
             own = {_PARAM: Ball.exact(world.matrices_of(tensor.param, self.world.matrix).copy())}
             for slot in module.slots:
-                if slot.role == "state":
+                if slot.name == MASTER:
+                    own[MASTER] = own[_PARAM]
+                    own[_PARAM] = own[_PARAM].rounded(_STORED[module.slots[0].dtype])
+                elif slot.role == "state":
                     x = self.seen(slot.name, tensor.state[slot.name], tensor.param.shape)
                     own[slot.name] = self._started(x, self.starts.get(slot.name, 0.0), slot.dtype)
-            own[COUNTER] = Ball.exact(np.zeros((1, 1, 1)))
+            own[COUNTER] = Ball.exact(np.full((1, 1, 1), float(tensor.t)))
             self.slots.append(own)
 
     @staticmethod
@@ -122,7 +131,7 @@ class Bounds:
 
     def seen(self, slot: str, x: Array, shape: tuple[int, ...]) -> Array:
         """A slot's content as it is kept here: by (matrices, rows, columns)."""
-        extent = Extent.ELEM if slot in (_PARAM, _GRADIENT) else self.world.extents.get(slot, Extent.TENSOR)
+        extent = Extent.ELEM if slot in (_PARAM, _GRADIENT, MASTER) else self.world.extents.get(slot, Extent.TENSOR)
         whole = world.matrices_of(np.empty(shape), self.world.matrix).shape
         if extent is Extent.ELEM:
             return world.matrices_of(x, self.world.matrix)

@@ -157,6 +157,8 @@ class Code:
                 return self.number(op, 0)
             case "arith.truncf":
                 return self.number(op, 0).rounded(self._precision(op))
+            case "kernel.round_at_random":
+                return self.number(op, 0).rounded(self._precision(op), roundoffs=2.0)
             case name if name in _PURE:
                 operands = [self.number(op, k) for k in range(len(op.operands))]
                 return _PURE[name](*operands, self._precision(op))

@@ -15,9 +15,11 @@ from optgen.api import compile as compile_rule
 from optgen.api import load
 from optgen.errors import UsageError, suggest
 from optgen.ir.build import MAXIMIZE
+from optgen.ir.kernel_arith import stored
 from optgen.ir.view import Module, view
 from optgen.passes.pipeline import COUPLING, to_kernels
 from optgen.passes.specialise import Setting as Settled
+from optgen.runtime.storage import FLOATS, MASTER, NARROW, DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
 from optgen.verify.code import COUNTER
@@ -48,7 +50,9 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "none.weight": (0,),
     "head.weight": (4097,),
 }
-DTYPES = ("float32", "float64", "mixed")
+#: Dtypes by one word: each of a whole run, and two that layers take turns in.
+DTYPES = (*FLOATS, "mixed")
+_MIXED = ("float32", "float64")
 #: Chances that a tensor and a whole layer have no gradient in a step, and that an element of one is 0.
 _NO_GRADIENT, _NO_LAYER, _ZERO = 0.15, 0.1, 0.05
 
@@ -56,7 +60,7 @@ _NO_GRADIENT, _NO_LAYER, _ZERO = 0.15, 0.1, 0.05
 def compare(
     rule: Spec | str | os.PathLike[str],
     backend: str = "numba",
-    dtype: str = "float32",
+    dtype: str | Sequence[str] = "float32",
     *,
     steps: int = 12,
     shapes: Shapes = SHAPES,
@@ -72,14 +76,15 @@ def compare(
     """Run a rule's optimizer on a backend and the float64 reference on the same random gradients, and compare.
 
     Parameters and every state slot are compared after every step with a bound that follows from the kernels' dtypes
-    and operations (`optgen.verify.bounds`). `dtype` is "float32", "float64" or "mixed" (layers take turns). Hypers that
-    are not given are moved off the values at which terms of the rule vanish; `overrides` gives single tensors values of
-    their own, by name. Gradients are missing now and then; the learning rate is halved on the way. A seed gives the
-    same run every time. Raises what compiling or constructing the optimizer raises.
+    and operations (`optgen.verify.bounds`). `dtype` is the text of a dtype set (`optgen.runtime.storage`), "mixed", or
+    several texts, which layers take turns in; where one of them stores less than is computed, the reference begins each
+    step where the optimizer is, as rounding is part of the run. Hypers that are not given are moved off the values at
+    which terms of the rule vanish; `overrides` gives single tensors values of their own, by name. Gradients are missing
+    now and then; the learning rate is halved on the way. A seed gives the same run every time. Raises what compiling or
+    constructing the optimizer raises.
     """
     spec = rule if isinstance(rule, Spec) else load(rule)
-    if dtype not in DTYPES:
-        raise UsageError(f'dtype must be one of {", ".join(DTYPES)}, not "{dtype}". {suggest(dtype, DTYPES)}'.rstrip())
+    sets = dtype_sets(dtype)
     named = dict(shapes) if isinstance(shapes, Mapping) else {f"layer_{i}.w": x for i, x in enumerate(shapes)}
     for name in overrides or {}:
         if name not in named:
@@ -90,7 +95,7 @@ def compare(
     pair = _Pair(
         spec,
         backend,
-        _dtypes(list(named), dtype),
+        _dtypes(list(named), sets),
         {name: rng.normal(size=shape) for name, shape in named.items()},
         given,
         Arrangement(players, edges, laplacian, coupling, depths),
@@ -102,7 +107,8 @@ def compare(
         pair.record(records, number)
         if number == steps // 2 and "lr" in spec.hypers:
             pair.scale_rate(0.5)
-    return Report(spec.name, backend, dtype, steps, values, [record.line() for record in records.values()])
+    words = dtype if isinstance(dtype, str) else "; ".join(dtype)
+    return Report(spec.name, backend, words, steps, values, [record.line() for record in records.values()])
 
 
 def _given(
@@ -113,11 +119,17 @@ def _given(
     return {"": dict(values), **{name: {**values, **own} for name, own in overrides.items()}}
 
 
-def _dtypes(names: Sequence[str], dtype: str) -> list[str]:
-    if dtype != "mixed":
-        return [dtype] * len(names)
-    owners = list(dict.fromkeys(name.rpartition(".")[0].partition(".")[0] for name in names))
-    return [("float32", "float64")[owners.index(name.rpartition(".")[0].partition(".")[0]) % 2] for name in names]
+def dtype_sets(dtype: str | Sequence[str]) -> list[DtypeSet]:
+    """The dtype sets that a word, the text of a set, or several of them ask for. UsageError for what is no dtype."""
+    texts = _MIXED if dtype == "mixed" else (dtype,) if isinstance(dtype, str) else dtype
+    return [DtypeSet.parse(text) for text in texts]
+
+
+def _dtypes(names: Sequence[str], sets: Sequence[DtypeSet]) -> list[DtypeSet]:
+    """The set of each tensor; those of one layer have one, and layers take turns."""
+    owners = [name.rpartition(".")[0].partition(".")[0] for name in names]
+    order = list(dict.fromkeys(owners))
+    return [sets[order.index(owner) % len(sets)] for owner in owners]
 
 
 class _Pair:
@@ -127,7 +139,7 @@ class _Pair:
         self,
         spec: Spec,
         backend: str,
-        dtypes: list[str],
+        dtypes: list[DtypeSet],
         params: dict[str, Array],
         given: dict[str, dict[str, Setting]],
         arranged: Arrangement,
@@ -135,14 +147,15 @@ class _Pair:
         self.spec = spec
         self.names = list(params)
         self.dtypes = dtypes
-        arrays = {name: x.astype(d).astype(float) for (name, x), d in zip(params.items(), dtypes, strict=True)}
+        arrays = {name: _held(x, d.param) for (name, x), d in zip(params.items(), dtypes, strict=True)}
+        self.rounds = any(set(d.dtypes) & set(NARROW) for d in dtypes)
         self.reference = Reference.arranged(
             spec,
             arrays,
             given[""],
             arranged,
             overrides={name: own for name, own in given.items() if name},
-            dtypes=dtypes,
+            dtypes=list(map(str, dtypes)),
         )
         settled = [_settings(spec, given.get(name, given[""]), arranged.coupling) for name in self.names]
         self.kernels = self._bounds(settled, literal=False)
@@ -154,20 +167,33 @@ class _Pair:
         made: dict[tuple[object, ...], Module] = {}
         modules: list[Module] = []
         for own, dtype in zip(settled, self.dtypes, strict=True):
-            key = (tuple(sorted(own.items())), "" if literal else dtype)
+            key = (tuple(sorted(own.items())), "" if literal else str(dtype))
             if key not in made:
-                made[key] = literal_kernels(self.spec, own) if literal else view(to_kernels(self.spec, own, dtype))
+                made[key] = literal_kernels(self.spec, own) if literal else view(to_kernels(self.spec, own, str(dtype)))
             modules.append(made[key])
         return Bounds(modules, self.reference.world, start_costs(self.spec))
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step of everything."""
-        for tensor, g in zip(self.tensors, gradients, strict=True):
-            tensor.grad = None if g is None else _tensor(g, str(tensor.dtype))
+        if self.rounds:
+            self._catch_up()
+        for tensor, g, dtypes in zip(self.tensors, gradients, self.dtypes, strict=True):
+            tensor.grad = None if g is None else _tensor(g, dtypes.grad)
         self.optimizer.step(None, **inputs)
         self.reference.step(gradients, inputs)
         for bounds in (self.kernels, self.literal):
             bounds.step(gradients, inputs)
+
+    def _catch_up(self) -> None:
+        """Take the reference to where the optimizer is, and the bounds with it."""
+        for i, slot, expected, got in list(self._pairs()):
+            own = self.reference.world.tensors[i]
+            if slot in (MASTER, "param") and not (slot == "param" and self.dtypes[i].master):
+                own.param = got.reshape(expected.shape)
+            elif slot in own.state:
+                own.state[slot] = got.reshape(expected.shape)
+        for bounds in (self.kernels, self.literal):
+            bounds.restart()
 
     def scale_rate(self, factor: float) -> None:
         """Every tensor's learning rate times a factor."""
@@ -192,8 +218,8 @@ class _Pair:
             state = cast("Mapping[str, torch.Tensor]", self.optimizer.state[tensor])
             for slot in self.kernels.slots[i]:
                 name, _, entry = slot.partition("[")
-                if slot == "param":
-                    yield i, slot, own.param, _numbers(tensor)
+                if slot in ("param", MASTER):
+                    yield i, slot, own.param, _numbers(tensor if slot == "param" else state[MASTER])
                 elif slot == COUNTER:
                     yield i, slot, np.array(float(own.t)), _numbers(state[COUNTER])
                 elif name in state:
@@ -205,6 +231,11 @@ def _tensor(x: Array, dtype: str) -> torch.Tensor:
 
     make = cast("Callable[[Array], torch.Tensor]", torch.from_numpy)  # pyright: ignore[reportUnknownMemberType]
     return make(x.copy()).to(cast(torch.dtype, getattr(torch, dtype.removeprefix("torch."))))
+
+
+def _held(x: Array, dtype: str) -> Array:
+    """What a dtype holds of some numbers."""
+    return np.asarray(stored(x, dtype)).astype(np.float64)
 
 
 def _numbers(tensor: torch.Tensor) -> Array:
@@ -219,7 +250,7 @@ def _optimizer(
     spec: Spec,
     backend: str,
     arrays: Mapping[str, Array],
-    dtypes: Sequence[str],
+    dtypes: Sequence[DtypeSet],
     given: Mapping[str, Mapping[str, Setting]],
     arranged: Arrangement,
 ) -> tuple[Optimizer, list[torch.Tensor]]:
@@ -228,8 +259,11 @@ def _optimizer(
 
     cls = compile_rule(spec, framework="torch", backend=backend)
     tensors = {
-        name: torch.nn.Parameter(_tensor(x, dtype)) for (name, x), dtype in zip(arrays.items(), dtypes, strict=True)
+        name: torch.nn.Parameter(_tensor(x, own.param)) for (name, x), own in zip(arrays.items(), dtypes, strict=True)
     }
+    for tensor, own in zip(tensors.values(), dtypes, strict=True):
+        if own.grad != own.param:
+            tensor.grad_dtype = getattr(torch, own.grad)
     groups: list[dict[str, Any]] = []
     for own, run in groupby(tensors, key=lambda name: name if name in given else ""):
         groups.append({"params": [(name, tensors[name]) for name in run], **_arguments(cls, given[own])})
@@ -237,7 +271,23 @@ def _optimizer(
     extra: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if cls.RULE.graph:
         extra |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
+    extra |= _storage(dtypes)
     return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
+
+
+def _storage(dtypes: Sequence[DtypeSet]) -> dict[str, Any]:
+    """The arguments that make an optimizer store as the sets say: they must agree on how state is stored."""
+    chosen = {(own.state, own.states) for own in dtypes if own.compute == "float32"}
+    if len(chosen) > 1:
+        raise UsageError("an optimizer has one state_dtype: the dtype sets of a comparison must agree on it")
+    state, states = chosen.pop() if chosen else ("", ())
+    if state and states:
+        raise UsageError("give state a dtype for all of it (*=DTYPE) or by name, not both")
+    return {
+        "state_dtype": dict(states) or state or None,
+        "master_weights": any(own.master for own in dtypes),
+        "stochastic_rounding": any(own.stochastic for own in dtypes),
+    }
 
 
 def _arguments(cls: type[Optimizer], values: Mapping[str, Setting]) -> dict[str, Any]:
@@ -267,7 +317,7 @@ def _gradients(pair: _Pair, rng: np.random.Generator) -> list[Array | None]:
         scale = 10.0 ** rng.uniform(-2.0, 1.0)
         g = rng.normal(scale=scale, size=tensor.param.shape) * (rng.random(tensor.param.shape) >= _ZERO)
         missing = rng.random() < _NO_GRADIENT or absent[tensor.layer]
-        gradients.append(None if missing else np.asarray(g).astype(dtype).astype(np.float64))
+        gradients.append(None if missing else _held(np.asarray(g), dtype.grad))
     return gradients
 
 
@@ -294,11 +344,11 @@ class _Difference:
     @property
     def ulps(self) -> Array:
         """Errors in units in the last place."""
-        if self.stored not in ("float32", "float64"):
+        if self.stored not in FLOATS:
             return self.error
-        with np.errstate(over="ignore"):
-            near = np.abs(self.expected).astype(self.stored)
-        return self.error / np.where(np.isfinite(near), np.spacing(near), 1.0).astype(np.float64)
+        near = np.asarray(stored(np.abs(self.expected), self.stored))
+        unit = np.spacing(near).astype(np.float64) * (2.0**16 if self.stored == "bfloat16" else 1.0)
+        return self.error / np.where(np.isfinite(near), unit, 1.0)
 
     @property
     def share(self) -> Array:
