@@ -7,18 +7,48 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from optgen.commands import completing
-from optgen.errors import suggest
+from optgen.errors import UsageError, suggest
+from optgen.runtime.storage import FLOATS, DtypeSet
 
 #: Backends of the design; those of other packages are found where they are installed.
 KNOWN_BACKENDS = ("numba", "numba-cuda", "triton", "xla", "reference")
+#: Dtypes where none is named.
 DTYPES = ("float32", "float64")
 
 #: A longer number stays a word; Python itself refuses to read numbers of a few thousand digits.
 LONGEST = 1000
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+class _DtypeSet(click.ParamType):
+    """A storage dtype, or the text of a dtype set: bfloat16,g=float32,*=bfloat16,master."""
+
+    name = "DTYPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The set's text as file names and kernels have it."""
+        try:
+            return str(DtypeSet.parse(str(value)))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The dtypes that one word names."""
+        del ctx, param
+        return [CompletionItem(dtype) for dtype in FLOATS if dtype.startswith(incomplete)]
+
+
+def dtype_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--dtype DTYPE`, any number of times, as the argument `dtypes`."""
+    about = (
+        "Of the parameters and gradients: float32 and float64 by default, or bfloat16, float16. Spelled out: "
+        "bfloat16,g=float32 (gradients), *=bfloat16 (state), m=float16 (one state), master, stochastic."
+    )
+    return click.option("--dtype", "dtypes", type=_DtypeSet(), multiple=True, help=about)(function)
 
 
 def backend_names(*more: str) -> str:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from optgen.commands import completing
-from optgen.commands.arguments import DTYPES, backend_names, check_backend, read_assignments, set_option
+from optgen.commands.arguments import (
+    DTYPES,
+    backend_names,
+    check_backend,
+    dtype_option,
+    read_assignments,
+    set_option,
+)
 from optgen.commands.emit import EMITTED, emit_stage, stage_of
 from optgen.commands.output import say, tracked
 from optgen.errors import UsageError
@@ -36,7 +43,7 @@ OUT = Path("optgen_out")
     help="Front end to write a class for; all that are built if none is named.",
 )
 @set_option
-@click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Of the parameters; both by default.")
+@dtype_option
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder to write to: DIR/RULE/.")
 @click.option(
     "--standalone", is_flag=True, help="Copy the runtime beside the kernels: the folder then needs no optgen."

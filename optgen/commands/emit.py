@@ -50,7 +50,8 @@ def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
     from optgen import compiler
     from optgen.generate import kernel_sources
     from optgen.ir.text import to_text
-    from optgen.passes.pipeline import to_kernels
+    from optgen.passes.pipeline import PASSES, STORAGE_PASSES, to_kernels
+    from optgen.runtime.storage import DtypeSet
 
     if stage == SOURCE:
         sources = kernel_sources(request, [dtype])
@@ -60,8 +61,8 @@ def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def watch(name: str, module: ModuleOp) -> None:
-        if name == stage:
-            found[f"{stage}_{dtype}.mlir"] = to_text(module)
+        if name == stage or (stage == PASSES[-1] and name == STORAGE_PASSES[-1]):
+            found[f"{stage}_{DtypeSet.parse(dtype).file_stem}.mlir"] = to_text(module)
 
     to_kernels(request.spec, compiler.settings(request.spec, request.given), dtype, watch)
     return found

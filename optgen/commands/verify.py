@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from optgen.commands import completing
-from optgen.commands.arguments import DTYPES, backend_names, check_backend
+from optgen.commands.arguments import DTYPES, backend_names, check_backend, dtype_option
 from optgen.commands.output import say, tracked
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help="All that are installed by default.",
     shell_complete=completing.backends,
 )
-@click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Of the parameters; both by default.")
+@dtype_option
 def command(rules: tuple[str, ...], backends: tuple[str, ...], dtypes: tuple[str, ...]) -> None:
     """Run generated kernels against the float64 meaning of the rule, and report how far apart they are.
 

@@ -123,5 +123,6 @@ class DtypeSet:
 def _known(dtype: str, text: str) -> str:
     if dtype not in FLOATS:
         hint = suggest(dtype, FLOATS) or f"there are {', '.join(FLOATS)}"
-        raise UsageError(f'"{dtype}" in the dtypes "{text}" is no dtype that is stored. {hint}')
+        inside = "" if dtype == text else f' in the dtypes "{text}"'
+        raise UsageError(f'"{dtype}"{inside} is no dtype that is stored. {hint}')
     return dtype

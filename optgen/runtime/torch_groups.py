@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias, cast
 
@@ -42,6 +42,10 @@ class Options:
     depths: Depths = None
     per_parameter: Mapping[str, PerParameter] = field(default_factory=dict[str, PerParameter])
     storage: StorageOptions = field(default_factory=StorageOptions)
+
+    def with_seed(self, seed: int | None) -> Options:
+        """The same with another seed of random bits; None keeps this one."""
+        return self if seed is None else replace(self, storage=replace(self.storage, seed=seed))
 
 
 def where(index: int) -> str:

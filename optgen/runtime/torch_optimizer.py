@@ -290,7 +290,8 @@ class Optimizer(torch.optim.Optimizer):
             state_dict = torch_conversion.ours(state_dict, self.RULE, dtypes)
         saved = read_saved(state_dict, self.RULE, self.param_groups, self._options)
         self._check_graph(saved)
-        made = plan(self.RULE, saved.groups, self._options)
+        options = self._options.with_seed(saved.seed)
+        made = plan(self.RULE, saved.groups, options)
         if torchs:
             saved = replace(saved, states=torch_conversion.completed(saved.states, made))
         states = saved.checked(made)
@@ -298,8 +299,9 @@ class Optimizer(torch.optim.Optimizer):
         state: defaultdict[Tensor, Any] = defaultdict(dict)
         for member, wanted, own in zip(made.members, slots, states, strict=True):
             state[member.param] = copied(own or {}, member.param, wanted)
-        binding = Binding(made, saved.groups, self._options, cast(dict[Tensor, Slots], state))
+        binding = Binding(made, saved.groups, options, cast(dict[Tensor, Slots], state))
         taken = {"state": state, "param_groups": saved.groups, "_global_step": saved.global_step, "_cut": ""}
+        taken["_options"] = options
         self.__dict__.update(taken, _binding=binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)

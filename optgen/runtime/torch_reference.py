@@ -18,6 +18,7 @@ from optgen.errors import BackendError
 from optgen.runtime import abi
 from optgen.runtime.kernel_module import Manifest, Module, Slot
 from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, HyperValue, RuleInfo, Settled, meta_of
+from optgen.runtime.storage import NARROW, DtypeSet
 from optgen.runtime.tables import TensorInfo
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_ELEMENT = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_int64}
+_ELEMENT = {
+    "float32": ctypes.c_float,
+    "float64": ctypes.c_double,
+    "int64": ctypes.c_int64,
+    "bfloat16": ctypes.c_uint16,
+    "float16": ctypes.c_uint16,
+}
 
 
 @dataclass
@@ -45,6 +52,10 @@ class Interpreter(Protocol):
 
     def torch_slots(self, origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> list[Slot]:
         """The memory that kernels of the rule found at `origin` would have for what these values settle."""
+        ...
+
+    def torch_words(self, x: Array, dtype: str) -> NDArray[np.uint16]:
+        """Numbers rounded once to bfloat16 or float16, as words of memory."""
         ...
 
     def torch_step(
@@ -84,6 +95,8 @@ _slots: dict[tuple[str, str, str], list[Slot]] = {}
 
 def module(rule: RuleInfo, settled: Settled, dtype: str, hypers: Hypers) -> Module:
     """What stands in for a kernel module: the slots that kernels would have, and no kernels."""
+    if DtypeSet.parse(dtype).stochastic:
+        raise BackendError('backend "reference" rounds to the nearest; leave stochastic_rounding to backend="numba"')
     key = (rule.digest, repr(sorted(settled.items())), dtype)
     if key not in _slots:
         values = dict(hypers) | {name: settled[name] for name in (MAXIMIZE, COUPLING) if name in settled}
@@ -178,7 +191,8 @@ class ReferenceTables:
                 if slot["role"] == "counter":
                     self._view(i, j)[...] = tensor.t
                 elif slot["role"] != "gradient" and self.address[i, j]:
-                    self._view(i, j)[...] = tensor.values[slot["name"]]
+                    x, dtype = tensor.values[slot["name"]], slot["dtype"]
+                    self._view(i, j)[...] = self._interpreter.torch_words(x, dtype) if dtype in NARROW else x
 
     def begun(self) -> bool:
         """Whether anything of the step may be stored."""
@@ -186,11 +200,11 @@ class ReferenceTables:
 
     def _tensor(self, i: int) -> ReferenceTensor:
         values = {
-            slot["name"]: self._view(i, j).astype(np.float64)
+            slot["name"]: self._numbers(i, j)
             for j, slot in enumerate(self._slots[i])
             if slot["role"] in ("param", "state") and (self.address[i, j] or 0 in self._shape(i, slot))
         }
-        gradient = self._view(i, 1).astype(np.float64) if self._active[i] else None
+        gradient = self._numbers(i, 1) if self._active[i] else None
         counter = next(j for j, slot in enumerate(self._slots[i]) if slot["role"] == "counter")
         return ReferenceTensor(self._infos[i], self._hypers_of(i), values, gradient, int(self._view(i, counter)[()]))
 
@@ -212,6 +226,17 @@ class ReferenceTables:
             "matrix": (meta.matrices,),
         }
         return shapes.get(slot["extent"], ())
+
+    def _numbers(self, i: int, j: int) -> Array:
+        """What a slot holds."""
+        held = self._view(i, j)
+        match self._slots[i][j]["dtype"]:
+            case "float16":
+                return held.astype(np.uint16).view(np.float16).astype(np.float64)
+            case "bfloat16":
+                return (held.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+            case _:
+                return held.astype(np.float64)
 
     def _view(self, i: int, j: int) -> NDArray[np.float64]:
         """A slot's memory as an array."""

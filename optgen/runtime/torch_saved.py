@@ -15,24 +15,28 @@ from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Group, Options
 from optgen.runtime.torch_plan import Plan
 from optgen.runtime.torch_state import check_saved, with_new_slots
+from optgen.runtime.torch_storage import SEEDS
 
 #: Version of this form.
 SCHEMA = 1
 OPTGEN = "optgen"
 GLOBAL_STEP = "global_step"
+SEED = "seed"
 
 
 @dataclass(frozen=True)
 class Saved:
     """A state dict in the order of the live groups: groups ready to be used, state per parameter, steps completed.
 
-    `same_text` says whether it was saved by the very text of the rule that loads it.
+    `same_text` says whether it was saved by the very text of the rule that loads it; `seed` is that of its random bits,
+    if it has any.
     """
 
     groups: list[Group]
     states: list[Mapping[str, Any] | None]
     global_step: int
     same_text: bool = True
+    seed: int | None = None
 
     def checked(self, plan: Plan) -> list[Mapping[str, Any] | None]:
         """The states, once they are found to fit; what an earlier text of the rule had not is new, with a warning."""
@@ -47,6 +51,8 @@ def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, glo
     saved["state"] = {key: dict(slots) for key, slots in states.items()}
     for group in saved["param_groups"]:
         group[OPTGEN] = identity(rule) | (_graph(options) if rule.graph else {})
+        if options.storage.stochastic_rounding:
+            group[OPTGEN][SEED] = options.storage.seed
         group[GLOBAL_STEP] = global_step
         for key in (PLAYERS, DEPTHS, NAMES):
             if key in group:
@@ -78,12 +84,14 @@ def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Gro
     found: list[Mapping[str, Any] | None] = []
     steps: set[int] = set()
     texts: set[object] = set()
+    seeds: set[int] = set()
     for index, (group, own) in enumerate(zip(groups, live, strict=True)):
         group = cast(Mapping[str, Any], group if isinstance(group, Mapping) else {})
         if not isinstance(group.get("params"), list | tuple):
             raise StateError(f"parameter group {index} of the state dict is no group: it has no list of params")
         steps.add(_about(group, rule, index, options))
         texts.add(cast(Mapping[str, object], group[OPTGEN]).get("digest"))
+        seeds |= _seed(cast(Mapping[str, object], group[OPTGEN]), index)
         keys = cast(Sequence[object], group["params"])
         if len(keys) != len(own["params"]):
             raise StateError(
@@ -94,7 +102,19 @@ def read_saved(state_dict: Mapping[str, Any], rule: RuleInfo, live: Sequence[Gro
         found += [_slots(cast(Mapping[object, Any], states), key) for key in keys]
     if len(steps) > 1:
         raise StateError(f"the groups of the state dict are of different steps: {sorted(steps)}")
-    return Saved(merged, found, steps.pop(), texts == {rule.digest})
+    if len(seeds) > 1:
+        raise StateError(f"the groups of the state dict are of different seeds: {sorted(seeds)}")
+    return Saved(merged, found, steps.pop(), texts == {rule.digest}, next(iter(seeds), None))
+
+
+def _seed(about: Mapping[str, object], index: int) -> set[int]:
+    """The seed of a saved group's random bits, if it has one."""
+    seed = about.get(SEED)
+    if seed is None:
+        return set()
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise StateError(f"{SEED} of parameter group {index} in the state dict is {seed!r}; it must be a count")
+    return {seed}
 
 
 def _about(group: Mapping[str, Any], rule: RuleInfo, index: int, options: Options) -> int:

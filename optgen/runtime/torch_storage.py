@@ -27,6 +27,8 @@ TORCH_DTYPES: Mapping[str, torch.dtype] = {
 #: Storage types the kernels take, and how the rest of the runtime calls them.
 DTYPES: Mapping[torch.dtype, str] = {TORCH_DTYPES[name]: name for name in FLOATS}
 
+#: Seeds of random bits run up to here.
+SEEDS = 1 << 63
 #: The state that every rule has under master weights.
 MASTER_STATE = StateInfo(MASTER, "elem", (copy,), doc="the parameter before rounding")
 
@@ -50,7 +52,7 @@ def storage_options(
     for name, given in (("master_weights", master_weights), ("stochastic_rounding", stochastic_rounding)):
         if not isinstance(given, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"{name} must be True or False, got {given!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 63:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
     state, states = "", dict[str, str]()
     if isinstance(state_dtype, Mapping):

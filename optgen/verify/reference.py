@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError, suggest
 from optgen.ir import interpret, world
 from optgen.ir.build import MAXIMIZE, build, state_slots
+from optgen.ir.kernel_arith import stored
 from optgen.ir.view import view
 from optgen.passes.pipeline import default_settings, program_of, to_kernels
 from optgen.runtime import graph as runtime_graph
 from optgen.runtime.kernel_module import Slot
+from optgen.runtime.storage import MASTER
 from optgen.runtime.torch_reference import ReferenceTensor
 from optgen.spec.loader import load
 from optgen.spec.model import Setting, Spec
@@ -224,7 +226,7 @@ def torch_step(
     )
     held = [
         world.Tensor(
-            t.values["param"],
+            t.values.get(MASTER, t.values["param"]),
             t.info.player,
             t.info.depth,
             {**{k: v for k, v in t.hypers.items() if not isinstance(v, tuple)}, MAXIMIZE: maximize},
@@ -241,4 +243,13 @@ def torch_step(
     interpret.step(program, made, [t.gradient for t in tensors], inputs)
     for tensor, given in zip(held, tensors, strict=True):
         given.t = tensor.t
-        given.values = {name: tensor.param if name == "param" else tensor.state[name] for name in given.values}
+        whole = {**tensor.state, "param": tensor.param, MASTER: tensor.param}
+        given.values = {name: whole[name] for name in given.values}
+
+
+def torch_words(x: Array, dtype: str) -> NDArray[np.uint16]:
+    """Numbers rounded once to bfloat16 or float16, as words of memory."""
+    held = np.asarray(stored(x, dtype))
+    if dtype == "float16":
+        return held.view(np.uint16)
+    return (held.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
