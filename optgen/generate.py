@@ -21,6 +21,7 @@ from optgen.passes.pipeline import COUPLING, DEFAULT_COUPLING
 from optgen.paths import is_shipped
 from optgen.runtime import modules
 from optgen.runtime.rule_info import MAXIMIZE
+from optgen.spec.evaluation import evaluation
 from optgen.spec.model import Spec, Value
 from optgen.standalone import PRIVATE, readme, standalone
 
@@ -87,11 +88,13 @@ def build_command(request: Request) -> str:
 
 def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
     """Texts of the kernels by file name; none for the reference, which interprets the rule."""
-    spec, given = request.spec, accept(request.spec, request.given)
+    given = accept(request.spec, request.given)
     made: dict[str, str] = {}
-    for backend in request.backends:
-        for dtype in dtypes if backend != REFERENCE else ():
-            made[kernel_file(spec, given, dtype, backend)] = compiler.kernel_module(spec, given, dtype, backend)[1]
+    for spec in filter(None, (request.spec, evaluation(request.spec))):
+        own = {name: value for name, value in given.items() if name in spec.hypers or spec is request.spec}
+        for backend in request.backends:
+            for dtype in dtypes if backend != REFERENCE else ():
+                made[kernel_file(spec, own, dtype, backend)] = compiler.kernel_module(spec, own, dtype, backend)[1]
     return made
 
 

@@ -30,6 +30,8 @@ from optgen.spec.syntax import (
     walk,
 )
 
+#: How names of files begin that hold kernels of weights to evaluate with.
+PREFIX = "evaluation_"
 Known = float | int | bool
 _EXACT: Mapping[str, Callable[[float, float], float]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _GUARDED: Mapping[str, Callable[[Scalar, Scalar], Scalar]] = {
@@ -57,6 +59,7 @@ def rule_info(spec: Spec) -> RuleInfo:
         states=(),
         settle=lambda hypers: _choices(spec, hypers),
         graph=has_graph(spec),
+        prefix=PREFIX if spec.evaluates else "",
     )
 
 

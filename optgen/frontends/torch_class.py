@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from optgen.errors import UsageError
 from optgen.frontends.declared import counts_updates, extent_of, reach_of, works_on
+from optgen.frontends.evaluate import PREFIX
 from optgen.frontends.layout import fit, fitted
 from optgen.frontends.needs import Needs, needs
 from optgen.frontends.python_text import WIDTH, Expressions, comment, docstring_text, literal, number, value
 from optgen.frontends.settling import conditions
 from optgen.frontends.torch_arguments import argument_of, arguments, uses
 from optgen.frontends.torch_signature import class_text
+from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import Hyper, Setting, Spec, State
 from optgen.spec.syntax import Call, Expr, Name, Number, names_in, walk
@@ -34,7 +37,7 @@ _TAKEN = {
         "Path",
         "Iterable",
     ),
-    *("scalars", "math", "zeros", "copy", "RULE", "possible", "negation", "both", "either", "UNKNOWN"),
+    *("scalars", "math", "zeros", "copy", "RULE", "EVALUATION", "possible", "negation", "both", "either", "UNKNOWN"),
 }
 
 
@@ -45,16 +48,22 @@ def torch_class(spec: Spec, origin: str = "") -> str:
     rule's text, or empty for nowhere. UsageError for what the torch front end cannot serve.
     """
     _refuse(spec)
-    found = needs(spec)
-    parts = [
-        _header(spec),
-        _settle(spec),
-        *([_needs(found)] if found else []),
-        _rule(spec, found, origin),
-        class_text(spec),
-    ]
+    parts = [_header(spec)]
+    if derived := evaluation(spec):
+        parts += _info(derived, origin and f"{spec.name if origin == 'shipped' else origin}{MARK}", "evaluation")
+    parts += [*_info(spec, origin, "rule"), class_text(spec)]
     body = "\n\n\n".join(part.rstrip() for part in parts[1:]) + "\n"
     return parts[0] + _imports(body) + "\n\n" + body
+
+
+def _info(spec: Spec, origin: str, name: str) -> list[str]:
+    """Texts of the data about a rule, under a name of their own."""
+    found = needs(spec)
+    info = _rule(spec, found, origin).replace("RULE = ", f"{name.upper()} = ", 1)
+    texts = [_settle(spec), *([_needs(found)] if found else []), info]
+    if name == "rule":
+        return texts
+    return [re.sub(r"\b_(settle|needs)\b", rf"_\1_{name}", text) for text in texts]
 
 
 def torch_index(specs: Iterable[Spec]) -> str:
@@ -183,7 +192,10 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines += [f"    {flag}=True," for flag in ("layers", "graph", "depth") if works_on(spec, flag)]
     lines.append(f"    reach={literal(reach_of(spec))},")
     lines += [] if counts_updates(spec) else ["    counts=False,"]
-    lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},", ")"]
+    lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},"]
+    lines += [f"    prefix={literal(PREFIX)},"] if spec.evaluates else []
+    lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
+    lines.append(")")
     return fitted(lines)
 
 

@@ -64,7 +64,8 @@ def choose_backend(backend: str | None, device: str) -> str:
 def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
     """Name of a module's file in a build folder: `numba_float32.py`, and a digest of other choices than the default."""
     default = rule.settled(rule.defaults())
-    return f"{backend}_{DtypeSet.parse(dtype).file_stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
+    stem = f"{rule.prefix}{backend}_{DtypeSet.parse(dtype).file_stem}"
+    return f"{stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
 
 
 def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:

@@ -157,7 +157,8 @@ class RuleInfo:
     `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
     where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
-    of a parameter's updates matters beyond the first.
+    of a parameter's updates matters beyond the first. `evaluation` is the rule that sets the weights to evaluate with;
+    names of its files in `folder` begin with its `prefix`.
     """
 
     name: str
@@ -181,6 +182,8 @@ class RuleInfo:
     counts: bool = True
     folder: str = ""
     origin: str = ""
+    prefix: str = ""
+    evaluation: RuleInfo | None = None
 
     def hyper(self, name: str) -> HyperInfo:
         """The hyper-parameter of that name."""

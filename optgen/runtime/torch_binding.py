@@ -44,8 +44,8 @@ class GroupValues:
     """The hyper-parameters of one group as last seen."""
 
     def __init__(self, plan: Plan, group: Group, index: int, coupling: str) -> None:
-        keys = list(dict.fromkeys([hyper.key for hyper in plan.rule.hypers] + [MAXIMIZE]))
-        self.read = itemgetter(*keys)
+        keys = dict.fromkeys(hyper.key for hyper in plan.rule.hypers)
+        self.read = itemgetter(MAXIMIZE, MAXIMIZE, *keys)  # of one key it would be the value, not a tuple
         self.rule = plan.rule
         self.group = group
         self.index = index

@@ -15,6 +15,7 @@ from optgen.errors import GradientError, PartialStepError, StateError, UsageErro
 from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
+from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import plan
 from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
@@ -28,7 +29,7 @@ _torch_add: Callable[[torch.optim.Optimizer, Group], None] = torch.optim.Optimiz
 _add_param_group: Callable[[torch.optim.Optimizer, Group], None] = getattr(_torch_add, "__wrapped__", _torch_add)
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(EvaluationWeights, torch.optim.Optimizer):
     """An optimizer whose rule was written once as equations; subclasses are generated and give `RULE`.
 
     State is made when parameters are added, so that a state dict is complete before the first step. Hyper-parameters
@@ -116,6 +117,7 @@ class Optimizer(torch.optim.Optimizer):
         `global_step` counts it; PartialStepError, now and until a state is loaded, where neither could be had.
         """
         self._check_whole()
+        self._check_training("step()")
         loss: float | None = None
         if closure is not None:
             with torch.enable_grad():
@@ -173,6 +175,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds parameters, at any time. A group that cannot be served raises, and is not added."""
+        self._check_training("add_param_group()")
         if not isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         own = (*torch_flags.FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
@@ -268,6 +271,7 @@ class Optimizer(torch.optim.Optimizer):
         PartialStepError after a step that was cut while it stored: there is nothing whole to save.
         """
         self._check_whole()
+        self._check_training("state_dict()")
         saved = super().state_dict()
         describe_groups(saved, self.RULE, self._options, self._global_step)
         return saved
@@ -278,6 +282,7 @@ class Optimizer(torch.optim.Optimizer):
         It may be one that torch's optimizer of this rule has saved. StateError, with nothing changed, if it is of
         another rule or model, incomplete, or of other shapes.
         """
+        self._check_training("load_state_dict()")
         if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StateError(f"a state dict is a dict, not a {type(state_dict).__name__}")
         state_dict = dict(state_dict)
@@ -315,6 +320,7 @@ class Optimizer(torch.optim.Optimizer):
                 )
 
     def __getstate__(self) -> dict[str, Any]:
+        self._check_training("pickling")
         own = {"_options": self._options, "_global_step": self._global_step, "_cut": self._cut}
         return {**super().__getstate__(), **own}
 

@@ -28,6 +28,7 @@ from optgen.spec.declarations import (
     setting_checker,
 )
 from optgen.spec.document import Table, Word, compose
+from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.examples import Context, read_examples
 from optgen.spec.fields import Fields, read_body, resolve
 from optgen.spec.join import Piece, join
@@ -43,9 +44,13 @@ RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 def load(rule: str | os.PathLike[str]) -> Spec:
     """The rule of a shipped name, of a path (it ends with .yaml or holds a separator), or of several joined by `+`.
 
+    With `#eval` after it, the rule that sets the weights to evaluate with.
+
     Raises UsageError for a name or file that does not exist, SpecError for a text at fault.
     """
     text = os.fspath(rule)
+    if isinstance(rule, str) and text.endswith(MARK):
+        return _evaluation(load(text.removesuffix(MARK)))
     if isinstance(rule, os.PathLike) or len(split(text)) == 1 or Path(text).is_file():
         return _alone(_find(text, _Asking(), whole=isinstance(rule, os.PathLike)))
     return join_named(text, lambda name, where: replace(_find(name, _Asking()), where=where))
@@ -125,6 +130,13 @@ def _find(text: str, asking: _Asking, *, whole: bool = False) -> Piece:
     known = [*shipped(), *transforms()]
     hint = suggest(text, known) or f"the shipped rules are {', '.join(shipped())}"
     raise UsageError(f'there is no rule "{text}"; {hint} A rule of your own is given by its path: ./{text}.yaml')
+
+
+def _evaluation(spec: Spec) -> Spec:
+    made = evaluation(spec)
+    if made is None:
+        raise UsageError(f"{spec.name} has no weights of its own to evaluate with: its text has no `eval:`")
+    return made
 
 
 def assemble(source: Source, table: Table, text: str) -> Spec:

@@ -240,7 +240,7 @@ class Spec:
 
     A rule joined of several texts lists them in `parts`; its `text` holds them all and can be read by itself, and its
     `path` is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule
-    written as Python, whose `text` is its YAML.
+    written as Python, whose `text` is its YAML. One that `evaluates` sets weights to evaluate with, and steps nothing.
     """
 
     name: str
@@ -267,6 +267,7 @@ class Spec:
     digest: str
     parts: tuple[Part, ...] = ()
     source: str = field(default="", compare=False, repr=False)
+    evaluates: bool = False
 
     @property
     def own_part(self) -> Part:

@@ -14,6 +14,9 @@ FIGURES: list[tuple[str, dict[str, Value], list[tuple[int, int]]]] = [
     # one more slot read and written
     ("grokfast+adamw", {}, [(36, 1)]),
     ("adamw+ema", {}, [(36, 1)]),
+    ("adamw+ema#eval", {}, [(8, 1)]),
+    ("adam+schedule_free", {}, [(36, 1)]),
+    ("adam+schedule_free#eval", {}, [(12, 1)]),
     # slow weights are read and written when due, and not touched otherwise
     ("adamw+lookahead", {}, [(36, 1), (28, 1)]),
     # of what is there already
