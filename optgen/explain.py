@@ -17,7 +17,7 @@ from optgen.ir.view import Module, Op, Sweep, Variant, view
 from optgen.passes.facts import inexact
 from optgen.passes.pipeline import kernel_of, program_of, to_kernels
 from optgen.passes.problem import WIDTH
-from optgen.spec.model import Spec, Value
+from optgen.spec.model import Claim, Setting, Spec, Value
 from optgen.variant_choice import Situation, chosen, reached
 
 #: Neighbours whose values a stencil reads: two, as on a path.
@@ -72,6 +72,16 @@ class StateData(TypedDict):
     doc: str
 
 
+class ClaimData(TypedDict):
+    """A claim. `shown` is how `optgen check` shows it: `proven` from the equations over the reals, for all values of
+    the hypers that both rules have; or `numeric`, by running both."""
+
+    text: str
+    rule: str
+    when: dict[str, Setting]
+    shown: str
+
+
 class Explanation(TypedDict):
     """A rule with float32 parameters. Figures at this level are those of the primary variant: the one that a 2-d tensor
     at relative depth 0 takes in most steps of a long run with the given values."""
@@ -97,7 +107,7 @@ class Explanation(TypedDict):
     state_bytes_per_param: int
     exact: bool
     inexact: list[str]
-    claims: list[str]
+    claims: list[ClaimData]
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation
         state_bytes_per_param=sum(data["bytes_per_param"] for name, data in states.items() if name in needed),
         exact=not rounded,
         inexact=rounded,
-        claims=[_claim(claim.rule, claim.when) for claim in spec.claims],
+        claims=[_claim(spec, claim) for claim in spec.claims],
     )
 
 
@@ -235,6 +245,9 @@ def _traffic(module: Module, sweep: Sweep) -> _Traffic:
     )
 
 
-def _claim(other: str, when: Mapping[str, object]) -> str:
-    settings = ", ".join(f"{name} = {value}" for name, value in when.items())
-    return f"reduces to {other}" + (f" where {settings}" if settings else "")
+def _claim(spec: Spec, claim: Claim) -> ClaimData:
+    from optgen.verify.claims import shown_by
+
+    settings = ", ".join(f"{name} = {value}" for name, value in claim.when.items())
+    text = f"reduces to {claim.rule}" + (f" where {settings}" if settings else "")
+    return ClaimData(text=text, rule=claim.rule, when=dict(claim.when), shown=shown_by(claim, spec))

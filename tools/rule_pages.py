@@ -187,7 +187,8 @@ def _facts(found: Explanation) -> Iterator[str]:
     else:
         yield f"Element work uses {', '.join(found['inexact'])}: last bits may differ between backends."
     for claim in found["claims"]:
-        yield f"{claim[:1].upper()}{claim[1:]}."
+        how = "proven from the equations" if claim["shown"] == "proven" else "checked by running both rules"
+        yield f"{claim['text'][:1].upper()}{claim['text'][1:]} ({how})."
 
 
 def _names(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from optgen.commands.output import say, tracked
 from optgen.errors import OptgenError, SpecError
 
 if TYPE_CHECKING:
+    from optgen.explain import Explanation
     from optgen.spec.model import Spec
 
 
@@ -53,7 +54,13 @@ def check(origin: str) -> str:
     if diagnostics := check_examples(spec):
         raise SpecError(diagnostics)
     costs = f"{found['bytes_per_param']} bytes moved and {found['state_bytes_per_param']} of state per parameter"
-    return f"{origin}: ok ({costs}; examples: {len(spec.examples)}, claims: {len(spec.claims)})"
+    return f"{origin}: ok ({costs}; examples: {len(spec.examples)}, claims: {_claims(found)})"
+
+
+def _claims(found: Explanation) -> str:
+    """How many claims there are, and how many of them follow from the equations."""
+    proven = sum(claim["shown"] == "proven" for claim in found["claims"])
+    return f"{len(found['claims'])}, {proven} of them proven" if found["claims"] else "0"
 
 
 def _transform(origin: str, spec: Spec) -> str:

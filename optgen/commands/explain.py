@@ -103,7 +103,8 @@ def _text(spec: Spec, found: Explanation) -> None:
     else:
         click.echo(f"  element work uses {', '.join(found['inexact'])}, which backends round differently")
     for claim in found["claims"]:
-        click.echo(f"  claim: {claim} (`optgen check` runs it)")
+        how = {"proven": "proven from the equations", "numeric": "numeric: `optgen check` runs both rules"}
+        click.echo(f"  claim: {claim['text']} ({how[claim['shown']]})")
 
 
 def _head(title: str) -> None:

@@ -1,8 +1,9 @@
-"""Claims of a rule: with some settings it makes the same steps as another rule."""
+"""Claims of a rule: with some settings it makes the same steps as another rule. Proven where that can be, else run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,13 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "d.weight": (2, 2, 3),
 }
 STEPS = 8
+
+
+def shown_by(claim: Claim, spec: Spec) -> Literal["proven", "numeric"]:
+    """How `check` shows a claim: from the equations, for all values; or by running both rules at some."""
+    from optgen.algebra.proof import proven
+
+    return "proven" if proven(spec, claim) else "numeric"
 
 
 def broken(spec: Spec, claim: Claim) -> str | None:
