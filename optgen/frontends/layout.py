@@ -16,12 +16,15 @@ def fit(line: str) -> list[str]:
         return [line]
     start, end = group
     indent = " " * (len(line) - len(line.lstrip()) + 4)
-    items = _items(line[start + 1 : end])
+    inside = line[start + 1 : end]
+    items = _items(inside)
     head, tail = line[: start + 1], indent[4:] + line[end:]
     together = indent + ", ".join(items)
     called = start > 0 and (line[start - 1].isalnum() or line[start - 1] == "_")
     if called and len(together) <= WIDTH:
         return [head, together, tail]
+    if line[start] == "(" and not called and len(items) == 1 and not inside.rstrip().endswith(","):
+        return [head, *fit(together), tail]  # a comma would make a tuple of it
     return [head, *(text for item in items for text in fit(f"{indent}{item},")), tail]
 
 
