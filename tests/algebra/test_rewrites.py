@@ -1,4 +1,4 @@
-"""The compiler's rewrites change no formula: what passes make of every rule equals what they were given, over the reals.
+"""The compiler's rewrites change no formula: over the reals, what passes make of a rule equals what they were given.
 
 The oracle is `optgen.algebra.terms`, which knows nothing of the passes: both sides become rational functions of atoms
 and their difference is multiplied out. What rounding does is the business of other tests.
