@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from numba.core import event
 from torch.nn import Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optgen.torch
 from optgen.runtime.pool import run_step
 from optgen.spec import loader
+from tests.guarantees import counting
 
 RULES = [loader.load(name).class_name for name in loader.shipped()]
 
@@ -102,16 +102,7 @@ def test_nothing_compiles_after_the_second_step(rule: str) -> None:
     group = optimizer_.param_groups[0]
     for _ in range(2):
         optimizer_.step()
-    compiled: list[object] = []
-
-    class Listener(event.Listener):
-        def on_start(self, event: object) -> None:
-            compiled.append(event)
-
-        def on_end(self, event: object) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Listener()):
+    with counting.compiles() as compiled:
         for step in range(4):
             for key, value in list(group.items()):
                 if isinstance(value, float) and key != "momentum":
