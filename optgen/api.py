@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from optgen.errors import BackendError, UsageError, suggest
+from optgen.extras import missing
 
 if TYPE_CHECKING:
     from optgen.rule import Rule
@@ -107,7 +108,8 @@ def _module(path: Path, name: str) -> ModuleType:
             raise
         except ImportError as error:
             del sys.modules[name]
-            raise BackendError(f"the optimizer class cannot be imported: {error}") from error
+            reason = missing(error) or str(error)
+            raise BackendError(f"the optimizer class cannot be imported: {reason}") from error
     return sys.modules[name]
 
 

@@ -12,6 +12,7 @@ import click
 
 from optgen import __version__
 from optgen.errors import OptgenError, suggest
+from optgen.extras import missing
 
 #: Module of `optgen.commands` and the line that `--help` shows, by command.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -72,6 +73,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except OptgenError as error:
             raise Failure(message_of(error)) from error
+        except ModuleNotFoundError as error:
+            if not (message := missing(error)):
+                raise
+            raise Failure(f"error: {message}") from error
 
 
 def message_of(error: OptgenError) -> str:
