@@ -1,4 +1,4 @@
-"""What a wheel and a source archive hold: every package with its type marker, the specs, and no tooling or leftovers."""
+"""What a wheel and a source archive hold: every package, its type marker, the specs, and no leftovers."""
 
 from __future__ import annotations
 
