@@ -24,7 +24,7 @@ LONGEST = 1000
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
-class _DtypeSet(click.ParamType):
+class _DtypeSet(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] (not generic in all versions)
     """A storage dtype, or the text of a dtype set: bfloat16,g=float32,*=bfloat16,master."""
 
     name = "DTYPE"

@@ -306,8 +306,8 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         for member, wanted, own in zip(made.members, slots, states, strict=True):
             state[member.param] = copied(own or {}, member.param, wanted)
         binding = Binding(made, saved.groups, options, cast(dict[Tensor, Slots], state))
-        taken = {"state": state, "param_groups": saved.groups, "_global_step": saved.global_step, "_cut": ""}
-        taken["_options"] = options
+        taken: dict[str, object] = {"state": state, "param_groups": saved.groups, "_options": options, "_cut": ""}
+        taken["_global_step"] = saved.global_step
         self.__dict__.update(taken, _binding=binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
