@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -272,7 +273,9 @@ def _optimizer(
     if cls.RULE.graph:
         extra |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
     extra |= _storage(dtypes)
-    return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
+    with warnings.catch_warnings():  # how much rounding costs is what is looked at here
+        warnings.filterwarnings("ignore", message=".*without a float32 copy")
+        return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
 
 
 def _storage(dtypes: Sequence[DtypeSet]) -> dict[str, Any]:

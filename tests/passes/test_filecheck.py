@@ -15,12 +15,14 @@ from optgen.ir.extents import Extent
 from optgen.ir.text import from_text, to_text
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
+from optgen.passes.master_weights import master_weights
 from optgen.passes.pipeline import program_of
 from optgen.passes.problem import Storage, plan_all
 from optgen.passes.reduction_algebra import reduction_algebra
 from optgen.passes.specialise import specialise
 from optgen.passes.split_reductions import split_reductions
 from optgen.passes.stable_scalars import stable_scalars
+from optgen.passes.stochastic_rounding import stochastic_rounding
 
 FILES = sorted((Path(__file__).parent / "filecheck").glob("*.mlir"))
 FLOAT32 = Storage.plain("float32")
@@ -47,6 +49,8 @@ PASSES: Mapping[str, Callable[[ModuleOp, Mapping[str, str]], ModuleOp]] = {
     "reduction-algebra": lambda m, _: reduction_algebra(m, FLOAT32, []),
     "split-reductions": lambda m, _: split_reductions(m),
     "lower": lambda m, _: lowered(m),
+    "master-weights": lambda m, _: master_weights(m),
+    "stochastic-rounding": lambda m, args: stochastic_rounding(m, spared=args.get("spared", "").split(",")),
 }
 
 

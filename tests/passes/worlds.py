@@ -8,8 +8,9 @@ import numpy as np
 
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import kernel_world, world
-from optgen.ir.kernel_arith import STORAGE
+from optgen.ir.kernel_arith import stored
 from optgen.ir.world import Array, Edge, Graph
+from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 
 Setting = float | int | bool | str
@@ -86,12 +87,12 @@ def kernel_world_of(
     """The world as buffers of a kernel module, before a step with these gradients; values are rounded to storage."""
     made: list[kernel_world.Tensor] = []
     for tensor, g in zip(of.tensors, gradients, strict=True):
-        content: dict[str, Array | None] = {**tensor.state, "param": tensor.param, "g": g}
+        content: dict[str, Array | None] = {**tensor.state, "param": tensor.param, MASTER: tensor.param, "g": g}
         buffers: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None] = {}
         for slot in module.slots:
-            name, dtype = slot.sym_name.data, STORAGE[slot.dtype.data][0]
+            name, dtype = slot.sym_name.data, slot.dtype.data
             held = np.float64(tensor.t) if slot.role.data is kernel.Role.COUNTER else content[name]
-            buffers[name] = None if held is None else np.array(held, dtype=dtype, order="C")
+            buffers[name] = None if held is None else np.array(stored(np.asarray(held), dtype), order="C")
         hypers = {name: float(value) for name, value in tensor.hypers.items() if not isinstance(value, str)}
         made.append(kernel_world.Tensor(tensor.param.shape, tensor.layer, buffers, hypers, tensor.depth))
     return kernel_world.World(made, of.graph, inputs)
@@ -107,7 +108,7 @@ def take_back(of: world.World, ran: kernel_world.World, module: kernel.ModuleOp)
             value = np.array(buffer, dtype=np.float64)
             if slot.role.data is kernel.Role.COUNTER:
                 tensor.t = int(value)
-            elif name == "param":
+            elif name in ("param", MASTER):
                 tensor.param = value
             else:
                 tensor.state[name] = value
