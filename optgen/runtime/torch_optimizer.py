@@ -329,6 +329,9 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         self._binding = None
         self._made = True
         super().__setstate__(state)
+        for group in self.param_groups:  # one pickled before an option was added lacks it
+            for key, value in self.defaults.items():
+                group.setdefault(key, value)
 
     # --- looking inside
 
