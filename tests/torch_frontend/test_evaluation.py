@@ -15,7 +15,7 @@ import torch
 import optgen
 from optgen.errors import StateError, UsageError
 from optgen.runtime.torch_optimizer import Optimizer
-from optgen.spec.loader import cases, load
+from optgen.spec.loader import cases, load, loads
 from tests.cli.support import optgen as run
 
 AVERAGED = [name for name in cases() if load(name).evaluate is not None]
@@ -144,6 +144,20 @@ def test_a_scheduled_average_against_the_published_recursion() -> None:
         np.testing.assert_allclose(p.detach().numpy(), y, rtol=1e-13)
         with optimizer.evaluation_weights():
             np.testing.assert_allclose(p.detach().numpy(), x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+def test_counters_are_those_of_the_last_step(backend: str) -> None:
+    text = "optgen: 1\nname: counting\ntitle: Counting\nhyper: {lr: {default: 0.5}}\neval: 0*param + t + 100*step\n"
+    optimizer = optgen.compile(loads(text), backend=backend)(params := parameters())  # type: ignore[call-arg]
+    for number in range(4):
+        with optimizer.evaluation_weights():
+            done = [number - (number > 2 and i == 1) for i in range(len(params))]
+            for p, t in zip(params, done, strict=True):
+                assert torch.equal(p.detach(), torch.full_like(p, t + 100.0 * number))
+        for i, p in enumerate(params):
+            p.grad = None if (number, i) == (2, 1) else torch.ones_like(p)
+        optimizer.step()
 
 
 def test_what_needs_the_training_weights_is_refused_meanwhile() -> None:
