@@ -30,7 +30,53 @@ def pages(specs: Sequence[Spec]) -> dict[str, str]:
 
     explained = [(spec, explain(spec)) for spec in specs]
     made = {f"rules/{spec.name}.md": _page(spec, found) for spec, found in explained}
-    return {"rules/README.md": _index(explained), "functions.md": _functions(), **made}
+    return {"rules/README.md": _index(explained), "functions.md": _functions(), "transforms.md": _transforms(), **made}
+
+
+def _transforms() -> str:
+    from optgen.spec.loader import load, transforms
+
+    specs = [load(name) for name in transforms()]
+    rows = [(f"[{spec.name}](#{spec.name})", spec.title) for spec in specs]
+    return _text(
+        [
+            INDEX_MADE.replace("specs/", "specs/transforms/"),
+            "# Transforms that ship",
+            'A transform joins a rule: `optgen build RULE+TRANSFORM`, `optgen.compile("RULE+TRANSFORM")`, or '
+            "`compose: [RULE, TRANSFORM]` in a file. Stages run left to right, and the whole is one fused kernel. A "
+            "transform's arguments and state get its name as a prefix: `k` of `lookahead` is `lookahead_k`. See "
+            "[the language](language.md#composition).",
+            _table(("transform", "what it does"), rows),
+            *(part for spec in specs for part in _transform(spec)),
+        ]
+    )
+
+
+def _transform(spec: Spec) -> Iterator[str]:
+    from optgen.commands.explain import equations
+    from optgen.explain import explain
+    from optgen.spec.loader import load, partnered
+
+    yield from (f"## {spec.name}", _sentence(spec.title), f"Source: {_sentence(spec.reference)}")
+    if spec.doc.strip():
+        yield spec.doc.strip()
+    body = [f"{stage}:\n" + "\n".join(equations(body, 1)) for stage, body in spec.stages.items() if body]
+    if spec.evaluate is not None:
+        body.append(f"eval: {spec.line(spec.evaluate.loc).partition(':')[2].strip()}")
+    yield from ("```python", "\n".join(body), "```")
+    borrowed = [f"`{hyper.name}`" for hyper in spec.hypers.values() if hyper.kind == "base"]
+    own = [h for h in spec.hypers.values() if h.kind != "base"]
+    if own:
+        rows = [(f"`{h.name}`", f"`{_value(h.default)}`", _domain(h), " ".join(h.doc.split())) for h in own]
+        yield _table(("argument", "default", "domain", "meaning"), rows)
+    if borrowed:
+        yield f"It takes {', '.join(borrowed)} of the rule."
+    for state in spec.states.values():
+        yield f"State `{state.name}`: {_sentence(state.doc)}"
+    joined, (rule, _, _) = partnered(spec.name), partnered(spec.name).partition("+")
+    moved = explain(load(joined))["bytes_per_param"]
+    alone = explain(load(rule))["bytes_per_param"]
+    yield f"`{joined}` moves {moved} bytes per parameter of a matrix, `{rule}` {alone}."
 
 
 def _functions() -> str:
@@ -239,7 +285,7 @@ def main() -> None:
     options = parser.parse_args()
     docs = Path(__file__).resolve().parents[1] / "docs"
     made = pages([load(name) for name in shipped()])
-    there = [*sorted((docs / "rules").glob("*.md")), docs / "functions.md"]
+    there = [*sorted((docs / "rules").glob("*.md")), docs / "functions.md", docs / "transforms.md"]
     found = {path.relative_to(docs).as_posix(): path.read_text(encoding="utf-8") for path in there if path.is_file()}
     changed = differing(made, found)
     if options.check:

@@ -51,11 +51,12 @@ def register() -> None:
 
 
 def rules(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Shipped rules, after a `+` too; files where no rule begins like this."""
-    from optgen.spec.loader import shipped
+    """Shipped rules, and transforms after a `+`; files where none begins like this."""
+    from optgen.spec.loader import shipped, transforms
 
     before, plus, last = incomplete.rpartition("+")
-    found = [CompletionItem(f"{before}{plus}{name}") for name in shipped() if name.startswith(last)]
+    names = [*shipped(), *transforms()] if plus else shipped()
+    found = [CompletionItem(f"{before}{plus}{name}") for name in names if name.startswith(last)]
     return found or [CompletionItem(incomplete, type="file")]
 
 
