@@ -51,11 +51,12 @@ def register() -> None:
 
 
 def rules(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Shipped rules, and transforms after a `+`; files where none begins like this."""
+    """Shipped rules; after a `+` the transforms, and rules where there is none before. Files where none begins so."""
     from optgen.spec.loader import shipped, transforms
 
     before, plus, last = incomplete.rpartition("+")
-    names = [*shipped(), *transforms()] if plus else shipped()
+    chosen = any(part in shipped() for part in before.split("+"))
+    names = [*([] if chosen else shipped()), *(transforms() if plus else [])]
     found = [CompletionItem(f"{before}{plus}{name}") for name in names if name.startswith(last)]
     return found or [CompletionItem(incomplete, type="file")]
 

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from optgen.cli import COMMANDS, cli
 from optgen.passes.pipeline import PASSES
-from optgen.spec.loader import shipped
+from optgen.spec.loader import shipped, transforms
 from tests.cli.support import optgen, write_rule
 
 
@@ -49,7 +49,8 @@ def test_commands() -> None:
 def test_rules(command: str) -> None:
     assert words(command, "") == shipped()
     assert words(command, "lio") == ["lion"]
-    assert words(command, "lion+s") == [f"lion+{name}" for name in shipped() if name.startswith("s")]
+    assert words(command, "lion+c") == [f"lion+{name}" for name in transforms() if name.startswith("c")]
+    assert words(command, "grokfast+adamw") == ["grokfast+adamw"]
     assert [(item.value, item.type) for item in items(command, "./my")] == [("./my", "file")]
 
 
