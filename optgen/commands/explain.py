@@ -11,7 +11,7 @@ import click
 
 from optgen.commands import completing
 from optgen.commands.arguments import read_assignments, set_option
-from optgen.commands.output import table
+from optgen.commands.output import code, table
 
 if TYPE_CHECKING:
     from optgen.explain import Explanation, SweepData, VariantData
@@ -77,8 +77,7 @@ def _text(spec: Spec, found: Explanation) -> None:
     for stage, body in spec.stages.items():
         if body:
             click.echo(f"  {stage}:")
-            for line in equations(body, 2):
-                click.echo(line)
+            code(equations(body, 2))
     _head("hyper-parameters")
     rows = [(n, str(h["default"]), h["domain"] or "/".join(h["choices"]), h["doc"]) for n, h in found["hyper"].items()]
     table(("name", "default", "domain", "about"), rows)

@@ -33,6 +33,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence
         click.echo("  ".join(_cell(i, text, widths[i], right) for i, text in enumerate(line)).rstrip())
 
 
+def code(lines: Iterable[str]) -> None:
+    """Equations, coloured on a terminal."""
+    text = "\n".join(lines)
+    if not on_terminal():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    Console().print(Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
 def _cell(column: int, text: str, width: int, right: Sequence[int]) -> str:
     return text.rjust(width) if column in right else text.ljust(width)
 

@@ -15,7 +15,9 @@ _ACCENTS = frozenset(
     {"hat", "widehat", "bar", "overline", "tilde", "widetilde", "dot", "ddot", "vec", "check", "breve"}
     | {"mathrm", "mathbf", "mathit", "mathcal", "mathsf", "mathbb", "boldsymbol", "text"}
 )
-_TOKEN = re.compile(r"\\(?P<command>[A-Za-z]+) *|(?P<mark>[{}_^])|(?P<letter>[A-Za-z0-9,.'*+/| -])|(?P<other>.)", re.S)
+_TOKEN = re.compile(
+    r"\\(?P<command>[A-Za-z]+) *|(?P<mark>[{}_^])|(?P<letter>\\_|[A-Za-z0-9,.'*+/| -])|(?P<other>.)", re.S
+)
 
 
 def symbol_problem(symbol: str) -> str | None:
