@@ -123,6 +123,17 @@ def test_starts_count(tmp_path: Path) -> None:
     assert not proven(loads(text.replace("v: zeros_like(param)", "v: param")), claim)
 
 
+def test_the_counter_counts(tmp_path: Path) -> None:
+    shown = HEAD + 'update: |\n  c = sum(g, over="tensor") > 0\n'
+    held = "  h = where(c, 0, g)\n  param = where(c, param, param - lr*t*h)\n"
+    skipped = "  if c:\n      skip\n  param = param - lr*t*g\n"
+    other = tmp_path / "other.yaml"
+    other.write_text(shown.replace("NAME", "other") + held, encoding="utf-8")
+    claim = Claim("reduces_to", str(other), {})
+    assert proven(loads(shown.replace("NAME", "ours") + held), claim)
+    assert not proven(loads(shown.replace("NAME", "ours") + skipped), claim)  # its t stays where it skips
+
+
 def test_a_threshold_splits_a_hyper(tmp_path: Path) -> None:
     clamped = RULE + "  if beta2 > 0.5:\n      d = {}\n"
     for ours, holds in (("d*1", True), ("d*2", False)):

@@ -125,6 +125,18 @@ def test_a_notebook_cell() -> None:
     assert optgen.loads(rule.to_yaml()) == rule
 
 
+def test_words_that_yaml_reads_as_something_else() -> None:
+    text = (
+        "@optgen.rule(title='null', reference='1.5')\ndef f(param, g, lr=0.1,"
+        " mode=optgen.hyper('true', choices=['true', 'null', 'off', '1', 'a-b'])):\n"
+        "    param = param - where(mode == 'off', 0, lr)*g\n"
+    )
+    rule = cell(text)["f"]
+    assert rule.hypers["mode"].choices == ("true", "null", "off", "1", "a-b")
+    assert (rule.title, rule.reference) == ("null", "1.5")
+    assert optgen.loads(rule.to_yaml()) == rule
+
+
 def test_inside_a_function_and_with_d_last() -> None:
     made = cell(
         "def outer():\n    @optgen.rule\n    def inner(param, g, *, lr=0.1, k=2):\n        d = g\n"
