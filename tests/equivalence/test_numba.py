@@ -12,12 +12,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from optgen.errors import BackendError
+from optgen.errors import BackendError, HyperError
+from optgen.frontends.evaluate import check_requirements
 from optgen.frontends.settling import conditions
+from optgen.passes.pipeline import default_settings
 from optgen.spec.loader import cases, load, shipped
 from optgen.spec.model import Hyper, Setting, Spec
 from optgen.spec.syntax import names_in
 from optgen.verify import Report, compare
+from optgen.verify.settings import with_off_neutral
 
 #: Fewer elements for settings taken one at a time, but every kind of tensor: more than one slice, more than one row.
 SMALL: Mapping[str, tuple[int, ...]] = {
@@ -41,10 +44,21 @@ def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
     Of hypers whose names begin with `own`; with `own`, a transform's, the rest is the rule's, which is tried by itself.
     The first one climbs; a rule without choices climbs all the same.
     """
-    found = [{n: value} for n, hyper in spec.hypers.items() if n.startswith(own) for value in _others(spec, hyper)]
+    hypers = [hyper for name, hyper in spec.hypers.items() if name.startswith(own)]
+    found = [given for hyper in hypers for value in _others(spec, hyper) if _fits(spec, given := {hyper.name: value})]
     return [{**given, "maximize": True} if number == 0 else given for number, given in enumerate(found)] or (
         [] if own else [{"maximize": True}]
     )
+
+
+def _fits(spec: Spec, given: dict[str, Setting]) -> bool:
+    """Whether the rule's conditions between hypers can hold with this value."""
+    values = {name: value for name, value in with_off_neutral(spec, given).items() if not isinstance(value, list)}
+    try:
+        check_requirements(spec, {**default_settings(spec), **values})
+    except HyperError:
+        return False
+    return True
 
 
 def _others(spec: Spec, hyper: Hyper) -> list[Setting]:
