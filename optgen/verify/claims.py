@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.ir.world import elements_of
+from optgen.memo import Recent
 from optgen.passes.pipeline import COUPLING
 from optgen.spec.loader import load
 from optgen.spec.model import Claim, Setting, Spec
@@ -30,13 +31,18 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "d.weight": (2, 2, 3),
 }
 STEPS = 8
+_PROVEN: Recent[Spec, bool] = Recent(64)
 
 
 def shown_by(claim: Claim, spec: Spec) -> Literal["proven", "numeric"]:
     """How `check` shows a claim: from the equations, for all values; or by running both rules at some."""
+    return "proven" if _PROVEN.get(spec, claim.loc, lambda: _proven(spec, claim)) else "numeric"
+
+
+def _proven(spec: Spec, claim: Claim) -> bool:
     from optgen.algebra.proof import proven
 
-    return "proven" if proven(spec, claim) else "numeric"
+    return proven(spec, claim)
 
 
 def broken(spec: Spec, claim: Claim) -> str | None:
