@@ -1,10 +1,15 @@
 """`optgen check` and `optgen verify`: what they run, and how they end."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from optgen.spec.loader import shipped
+from optgen.commands.check import check
+from optgen.memo import Recent
+from optgen.passes import pipeline
+from optgen.passes.lower import Header, lower
+from optgen.spec.loader import cases, shipped
 from tests.cli.support import RULE, optgen, write_rule
 
 
@@ -61,3 +66,18 @@ def test_what_cannot_be_verified(arguments: list[str], code: int, says: str) -> 
     result = optgen("verify", *arguments)
     assert result.exit_code == code
     assert says in result.stderr
+
+
+@pytest.mark.parametrize("rule", cases())
+def test_a_rule_is_lowered_once(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` on the whole shelf stays a matter of seconds as long as all that it does shares one compilation."""
+    lowered: list[str] = []
+
+    def counted(header: Header, *rest: Any) -> Any:
+        lowered.append(header.name)
+        return lower(header, *rest)
+
+    monkeypatch.setattr(pipeline, "lower", counted)
+    monkeypatch.setattr(pipeline, "_MADE", Recent(16))
+    check(rule)
+    assert len(lowered) == 1
