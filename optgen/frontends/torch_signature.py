@@ -130,6 +130,8 @@ def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, s
         lines += textwrap.wrap(first, WIDTH - 8, subsequent_indent="        ", break_long_words=False) or [first]
     if spec.states:
         lines += ["", "State (`opt.state[p]`): " + ", ".join([*spec.states, "step"]) + "."]
+    if spec.evaluate is not None:
+        lines += ["", "Evaluate with the weights inside `with opt.evaluation_weights(): ...`."]
     text = docstring_text("\n".join(lines))
     indented = [f"    {line}".rstrip() for line in text.split("\n")]
     indented[0] = '    """' + indented[0].strip()
