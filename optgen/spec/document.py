@@ -18,6 +18,8 @@ from optgen.errors import Location
 from optgen.spec.source import FORBIDDEN, Report, Source, describe_forbidden
 
 MAX_DEPTH = 20
+#: Of words, lists and mappings: a page has a few hundred, and reading so many takes half a second.
+MAX_VALUES = 10_000
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,16 @@ class _Reader:
         self.stack: list[_Open] = []
         self.root: Node | None = None
         self.documents = 0
+        self.values = 0
         self.place = source.at(1, 1)
 
     def read(self) -> Node | None:
         for kind, event in self._events():
+            self.values += kind in ("ScalarEvent", "MappingStartEvent", "SequenceStartEvent")
+            if self.values > MAX_VALUES:
+                message = f"more than {MAX_VALUES} words, lists and mappings"
+                self.report.error(self._start(event), message, "a rule is a page of text; is it the right file?")
+                break
             match kind:
                 case "DocumentStartEvent":
                     self.documents += 1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from optgen.errors import Diagnostic, Location, SpecError, UsageError
 
-MAX_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 18
 MAX_DIAGNOSTICS = 50
-TOO_LARGE = "larger than 1 MiB", "a rule is a page of text; is it the right file?"
+TOO_LARGE = "larger than 256 KiB", "a rule is a page of text; is it the right file?"
 
 FORBIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\uffff]"

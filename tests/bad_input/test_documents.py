@@ -167,10 +167,18 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
 def test_a_file_of_ten_megabytes(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"# filler\n" * 1_200_000)
-    with pytest.raises(SpecError, match="larger than 1 MiB"):
+    with pytest.raises(SpecError, match="larger than 256 KiB"):
         load(path)
-    with pytest.raises(SpecError, match="larger than 1 MiB"):
+    with pytest.raises(SpecError, match="larger than 256 KiB"):
         loads("#" * 10_000_000)
+
+
+@pytest.mark.parametrize("text", ["a,", "[1],", "{a: 1},"])
+def test_a_text_of_too_many_values(text: str) -> None:
+    hostile = "optgen: 1\nhyper: [" + text * (200_000 // len(text)) + "]\n"
+    with pytest.raises(SpecError, match=r"<text>:2:\d+: error: more than 10000 words, lists and mappings") as caught:
+        loads(hostile)
+    assert len(str(caught.value)) < 20_000
 
 
 def test_files_and_names_that_do_not_exist(tmp_path: Path) -> None:

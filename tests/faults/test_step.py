@@ -184,6 +184,25 @@ def test_a_kernel_of_one_of_several_parts_raises(call: int, forever: bool, monke
         assert pair.outcome() == ("new" if call == 1 else "old")
 
 
+def test_parts_that_read_come_before_parts_that_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sets of kernels whose first sweep reads: where the second set fails in it, the first has not stored."""
+    cls = next(cls for cls in spread.having("reads before it stores") if cls.RULE.reach == "tensor")
+    for name, size in (("THREADED_BYTES", 0), ("CACHE_BYTES", 0), ("CHUNK_ELEMENTS", 8)):  # sweep by sweep
+        monkeypatch.setattr(tables, name, size)
+    pair, sides = Pair.__new__(Pair), []
+    for _ in range(2):
+        named = shelf.parameters()
+        sides.append((named, shelf.make(cls, [{"params": named[:2]}, {"params": named[2:], "maximize": True}])))
+        shelf.train(sides[-1][1], named, range(2))
+    (pair.named, pair.optimizer), (pair.fine, pair.twin) = sides
+    pair.number = 2
+    with monkeypatch.context() as patch:
+        injection.failing_kernel(patch, 1, times=-1, calls_before=1)
+        with pytest.raises(OSError, match="gave up"):
+            pair.step()
+    assert pair.outcome() == "old"
+
+
 def test_no_memory_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a step that has to bind anew, grow its tables and make state: nothing of it is kept, and the next is right."""
     pair = parts()
