@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from optgen.errors import StateError
+from optgen.runtime import layout
 from optgen.runtime.abi import SEGMENT
 from optgen.runtime.pool import _borrow, _idle
 
@@ -379,5 +380,6 @@ def test_interrupted_step(model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
             one.tables.run(2, threads=2)
     _idle.extend(workers)
     assert one.tables._job.broken
+    assert one.tables._plan[layout.CLAIM] <= layout.LOW, "no thread works on it any more"
     one.tables.run(3, threads=2)
     assert not one.tables._job.broken
