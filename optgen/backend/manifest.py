@@ -8,6 +8,7 @@ from pprint import pformat
 
 from optgen.backend.layout import VECTORS, Layout
 from optgen.ir.view import Module, Variant
+from optgen.passes.facts import inexact_among
 from optgen.runtime.abi import VERSION
 
 _EXTENTS = ("none", "tensor", "layer", "model")
@@ -51,6 +52,7 @@ def manifest(
         "sweeps": module.sweeps,
         "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
         "select": select,
+        "inexact": inexact_among(op.name for v in module.variants for sweep in v.sweeps for op in sweep.ops),
         "stages": stages,
         "variants": [
             {

@@ -25,6 +25,7 @@ STORAGE = (
     ("master_weights", "bool", "False"),
     ("stochastic_rounding", "bool", "False"),
     ("seed", "int", "0"),
+    ("strict", "bool", "False"),
 )
 
 #: What the namespace offers beside the classes.
@@ -124,6 +125,7 @@ def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, s
         ("master_weights", "keep a float32 copy of narrow parameters, as the state `master`; they are its rounding"),
         ("stochastic_rounding", "round what is stored in bfloat16 at random: right on average, so nothing is lost"),
         ("seed", "of stochastic rounding: the same seed gives the same bits"),
+        ("strict", "one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends"),
     ]
     for name, about in entries:
         first = f"    {name}: {about}".rstrip()

@@ -74,6 +74,7 @@ Manifest = TypedDict(
         "sweeps": int,
         "barriers": list[str],
         "select": str | None,
+        "inexact": NotRequired[list[str]],
         "stages": list[list[tuple[str, str]]],
         "variants": list[Variant],
     },

@@ -20,6 +20,7 @@ from torch.nn import Parameter
 from optgen.errors import StateError, UsageError
 from optgen.runtime import torch_checks
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
+from optgen.runtime.storage import MASTER
 from optgen.runtime.torch_groups import NAMES, Group, label
 from optgen.runtime.torch_plan import Plan
 from optgen.runtime.torch_saved import GLOBAL_STEP, OPTGEN, identity
@@ -152,7 +153,8 @@ def completed(states: Sequence[Slots | None], plan: Plan) -> list[Slots]:
         if own is None:
             result.append({STEP: 0.0, **{name: slot.make(member.param) for name, slot in wanted.items()}})
         else:
-            result.append({name: _fitted(value, wanted.get(name)) for name, value in own.items()})
+            master = {MASTER: wanted[MASTER].make(member.param)} if MASTER in wanted else {}
+            result.append({**master, **{name: _fitted(value, wanted.get(name)) for name, value in own.items()}})
     return result
 
 

@@ -41,6 +41,7 @@ class Options:
     coupling: str = "transport"
     depths: Depths = None
     per_parameter: Mapping[str, PerParameter] = field(default_factory=dict[str, PerParameter])
+    strict: bool = False
     storage: StorageOptions = field(default_factory=StorageOptions)
 
     def with_seed(self, seed: int | None) -> Options:

@@ -56,6 +56,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None:
         self._options = Options(
             backend=backend,
@@ -65,6 +66,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
             coupling=coupling,
             depths=depths,
             per_parameter=dict(per_parameter or {}),
+            strict=torch_storage.switch("strict", strict),
             storage=torch_storage.storage_options(self.RULE, state_dtype, master_weights, stochastic_rounding, seed),
         )
         self._global_step = 0

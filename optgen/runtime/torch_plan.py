@@ -106,6 +106,8 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     players = tuple(dict.fromkeys(member.player for member in members))
     edges = edge_list(options.edges, players) if rule.graph else None
     parts = _parts(rule, groups, members, backend, options.coupling)
+    if options.strict:
+        torch_storage.check_strict(rule, [module for part in parts for module in part.modules])
     if len(parts) > 1 and (rule.layers or any(_model_wide(part) for part in parts)):
         raise HyperError(
             f"{rule.class_name} couples its parameters, so these must be the same in all groups: "

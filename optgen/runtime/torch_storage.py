@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optgen.errors import UsageError, suggest
+from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import RuleInfo, StateInfo, copy
 from optgen.runtime.storage import FLOATS, MASTER, NARROW, STOCHASTIC, DtypeSet
 
@@ -49,9 +50,8 @@ def storage_options(
     rule: RuleInfo, state_dtype: StateDtype, master_weights: bool, stochastic_rounding: bool, seed: int
 ) -> StorageOptions:
     """The options, checked as far as no parameter has to be looked at. UsageError says what is wrong."""
-    for name, given in (("master_weights", master_weights), ("stochastic_rounding", stochastic_rounding)):
-        if not isinstance(given, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"{name} must be True or False, got {given!r}")
+    switch("master_weights", master_weights)
+    switch("stochastic_rounding", stochastic_rounding)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
     state, states = "", dict[str, str]()
@@ -65,6 +65,26 @@ def storage_options(
     elif state_dtype is not None:
         state = _word(state_dtype)
     return StorageOptions(state, tuple(sorted(states.items())), master_weights, stochastic_rounding, seed)
+
+
+def switch(name: str, given: object) -> bool:
+    """An argument that is on or off."""
+    if not isinstance(given, bool):
+        raise UsageError(f"{name} must be True or False, got {given!r}")
+    return given
+
+
+def check_strict(rule: RuleInfo, modules: Sequence[Module]) -> None:
+    """Refuses kernels whose elements depend on how a backend rounds. UsageError names what they use."""
+    for module in modules:
+        uses = module.manifest.get("inexact")
+        if uses is None:
+            raise UsageError(f"strict=True is for compiled kernels, and {module.path} are none; use another backend")
+        if uses:
+            raise UsageError(
+                f"strict=True, but {rule.class_name} uses {', '.join(uses)} on elements, which backends round "
+                "differently; leave it out"
+            )
 
 
 def _word(dtype: object) -> str:

@@ -59,7 +59,7 @@ COMMON_ARGUMENTS = frozenset(
     {"params", "param_groups", "named_parameters", "defaults", "closure", "backend", "rule"}
     | {"foreach", "fused", "capturable", "differentiable", "maximize"}
     | {"state", "state_dict", "state_dtype", "players", "edges", "coupling"}
-    | {"master", "master_weights", "stochastic_rounding", "seed"}
+    | {"master", "master_weights", "stochastic_rounding", "seed", "strict"}
 )
 """Arguments and attributes that every optimizer has."""
 

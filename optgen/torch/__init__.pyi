@@ -38,6 +38,7 @@ class ADOPT(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -60,6 +61,7 @@ class ADOPT(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -89,6 +91,7 @@ class AdEMAMix(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): fast, slow, v, step.
     """
@@ -114,6 +117,7 @@ class AdEMAMix(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class AdaBelief(Optimizer):
@@ -140,6 +144,7 @@ class AdaBelief(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, s, step.
     """
@@ -162,6 +167,7 @@ class AdaBelief(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -187,6 +193,7 @@ class Adadelta(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): v, u, step.
     """
@@ -209,6 +216,7 @@ class Adadelta(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -237,6 +245,7 @@ class Adafactor(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): r, c, v, step.
     """
@@ -261,6 +270,7 @@ class Adafactor(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -287,6 +297,7 @@ class Adagrad(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): v, step.
     """
@@ -310,6 +321,7 @@ class Adagrad(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -338,6 +350,7 @@ class Adam(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, v_max, step.
     """
@@ -362,6 +375,7 @@ class Adam(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -388,6 +402,7 @@ class AdamW(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, v_max, step.
     """
@@ -411,6 +426,7 @@ class AdamW(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -436,6 +452,7 @@ class Adamax(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, u, step.
     """
@@ -458,6 +475,7 @@ class Adamax(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -486,6 +504,7 @@ class Adan(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, u, n, before, step.
     """
@@ -509,6 +528,7 @@ class Adan(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -535,6 +555,7 @@ class LaProp(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -557,6 +578,7 @@ class LaProp(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Lamb(Optimizer):
@@ -583,6 +605,7 @@ class Lamb(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -606,6 +629,7 @@ class Lamb(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -630,6 +654,7 @@ class Lion(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, step.
     """
@@ -651,6 +676,7 @@ class Lion(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -678,6 +704,7 @@ class NAdam(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, product, step.
     """
@@ -702,6 +729,7 @@ class NAdam(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class NEAT(Optimizer):
@@ -742,6 +770,7 @@ class NEAT(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -774,6 +803,7 @@ class NEAT(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class NGAdam(Optimizer):
@@ -809,6 +839,7 @@ class NGAdam(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -838,6 +869,7 @@ class NGAdam(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class NSA(Optimizer):
@@ -875,6 +907,7 @@ class NSA(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -906,6 +939,7 @@ class NSA(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Nested(Optimizer):
@@ -959,6 +993,7 @@ class Nested(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): s, m, l, v, v_max, acc, count, logits, step.
     """
@@ -1006,6 +1041,7 @@ class Nested(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class NovoGrad(Optimizer):
@@ -1032,6 +1068,7 @@ class NovoGrad(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -1055,6 +1092,7 @@ class NovoGrad(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1082,6 +1120,7 @@ class RAdam(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -1105,6 +1144,7 @@ class RAdam(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1132,6 +1172,7 @@ class RMSprop(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): v, a, m, step.
     """
@@ -1156,6 +1197,7 @@ class RMSprop(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1182,6 +1224,7 @@ class SGD(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, step.
     """
@@ -1205,6 +1248,7 @@ class SGD(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...
 
 class Signum(Optimizer):
@@ -1229,6 +1273,7 @@ class Signum(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, step.
     """
@@ -1250,4 +1295,5 @@ class Signum(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None: ...

@@ -15,7 +15,9 @@ from torch.nn import Parameter
 from xdsl.ir import SSAValue
 
 import optgen.torch
+from optgen.api import compile as compile_rule
 from optgen.backend.layout import Layout
+from optgen.errors import UsageError
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir.kernel_arith import Array, convert, evaluate
 from optgen.ir.view import view
@@ -23,7 +25,8 @@ from optgen.passes.facts import inexact
 from optgen.passes.pipeline import COUPLING, kernel_of, to_kernels
 from optgen.runtime import layout as at
 from optgen.runtime.tables import Tables
-from optgen.spec.loader import load, shipped
+from optgen.spec.loader import load, loads, shipped
+from tests.ir.rules import text_of
 
 EXACT = [name for name in shipped() if load(name).kind == "rule" and not inexact(kernel_of(to_kernels(load(name), {})))]
 SHAPES = {"a.w": (7, 9), "b.w": (7, 9), "c.w": (7, 9), "d.w": (33,), "e.w": ()}
@@ -99,11 +102,22 @@ def by_view(x: torch.Tensor, shape: tuple[int, int, int]) -> Array:
     return x.detach().numpy().copy().reshape(shape)
 
 
+def test_a_rule_that_backends_round_differently_is_refused() -> None:
+    """No shipped rule has to be: one is written for this."""
+    spec = loads(text_of("param = param - lr*exp(g)"), "mine.yaml")
+    cls = compile_rule(spec)
+    cls([Parameter(torch.zeros(3))])
+    with pytest.raises(UsageError, match=r"strict=True, but Mine uses exp on elements"):
+        cls([Parameter(torch.zeros(3))], strict=True)
+    with pytest.raises(UsageError, match="is for compiled kernels"):
+        cls([Parameter(torch.zeros(3))], strict=True, backend="reference")
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_bits_are_numpys(name: str, rng: np.random.Generator) -> None:
     spec = load(name)
     params = {key: Parameter(torch.from_numpy(numbers(shape, rng, 0))) for key, shape in SHAPES.items()}
-    optimizer = getattr(optgen.torch, spec.class_name)(list(params.items()), lr=0.01)
+    optimizer = getattr(optgen.torch, spec.class_name)(list(params.items()), lr=0.01, strict=True)
     for largest in (0, 39):
         before: list[dict[str, Array]] = []
         bound = optimizer._current().bound[0]

@@ -88,6 +88,7 @@ class RAdam(Optimizer):
         master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
         stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
         seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
     State (`opt.state[p]`): m, v, step.
     """
@@ -113,6 +114,7 @@ class RAdam(Optimizer):
         master_weights: bool = False,
         stochastic_rounding: bool = False,
         seed: int = 0,
+        strict: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -133,4 +135,5 @@ class RAdam(Optimizer):
             master_weights=master_weights,
             stochastic_rounding=stochastic_rounding,
             seed=seed,
+            strict=strict,
         )
