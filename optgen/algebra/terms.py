@@ -173,7 +173,15 @@ class Terms:
             return b if condition == 0 else a
         if _UNDEFINED in (condition, a, b):
             return _UNDEFINED
+        a, b = self._under(condition, a, 1), self._under(condition, b, 2)
         return a if self.equal(a, b) else self._atom("apply", "where", (condition, a, b))
+
+    def _under(self, condition: sympy.Expr, x: sympy.Expr, side: int) -> sympy.Expr:
+        """What is left of a value where a condition is known: the side of a `where` on the same condition."""
+        if isinstance(x, sympy.Symbol) and self._made[x][:2] == ("apply", "where"):
+            args = self._made[x][2]
+            return args[side] if self.equal(args[0], condition) else x
+        return x
 
     def _power(self, base: sympy.Expr, power: sympy.Expr) -> sympy.Expr:
         if isinstance(power, sympy.Integer):

@@ -143,6 +143,11 @@ def test_a_threshold_splits_a_hyper(tmp_path: Path) -> None:
         assert not proven(loads(text), claim)
 
 
+def test_what_holds_at_the_default_alone_is_not_proven(tmp_path: Path) -> None:
+    text, claim = sides(tmp_path, RULE + "  if beta2 <= 0.5:\n      d = 3*d\n")
+    assert not proven(loads(text), claim)
+
+
 def test_how_a_claim_was_shown_is_told(tmp_path: Path) -> None:
     text, claim = sides(tmp_path, SHOWN["a factor"])
     path = tmp_path / "ours.yaml"
