@@ -81,7 +81,7 @@ DECLARATIONS = {
     "extent of an input": (HEAD + "inputs: {loss: §modle}\n" + STEP, 'unknown extent "modle"', '"model"?'),
     "matrix": (HEAD + "matrix: §unit\n" + STEP, 'unknown matrix view "unit"', '"units"?'),
     "else without when": (HEAD + "§else: adamw\n" + STEP, "without `when`", "add `when:`"),
-    "else unknown": (HEAD + "when: ndim(param) == 2\n§else: adamww\n" + STEP, 'no rule "adamv"', '"adamw"?'),
+    "else unknown": (HEAD + "when: ndim(param) == 2\n§else: adamww\n" + STEP, 'no rule "adamww"', '"adamw"?'),
     "require reads state": (HEAD + "require: [§param > 0]\n" + STEP, '"param" cannot be read', "reads hypers"),
     "preset": (HEAD + "presets: {a: {§lrr: 1}}\n" + STEP, 'sets "lrr"', 'did you mean "lr"?'),
     "preset value": (HEAD + "presets: {a: {§lr: fast}}\n" + STEP, "must be a number, got 'fast'", "takes"),
@@ -188,5 +188,5 @@ def test_files_and_names_that_do_not_exist(tmp_path: Path) -> None:
         load(str(tmp_path) + "/")
     with pytest.raises(UsageError, match='did you mean "adamw"'):
         load("adamww")
-    with pytest.raises(UsageError, match="joining rules"):
-        load("adamw+lookahead")
+    with pytest.raises(SpecError, match='did you mean "lookahead"'):
+        load("adamw+lookahaed")
