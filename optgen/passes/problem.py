@@ -90,6 +90,7 @@ class _Reader:
         self.names: dict[SSAValue, str] = {}
         self.values: list[Value] = []
         self.element_states = set(element_states) | {"param"}
+        self.in_turn = _wide_in_turn(variant)
 
     def problem(self) -> Problem:
         slots = element_slots(self.variant)
@@ -117,7 +118,7 @@ class _Reader:
         if not is_element(op.value):
             coarse = (self.names[op.value],) if op.value in self.names else ()
             self.values.append(Value(final, "op", (), coarse))
-        return Slot(name, final, WIDTH[self.storage.of(name)], self.storage.lossy(name))
+        return Slot(name, final, WIDTH[self.storage.of(name)], self.storage.lossy(name) or self.in_turn)
 
     def _kept(self) -> list[str]:
         """Reductions and coarse values that coarse state or the update counter needs."""
@@ -143,6 +144,26 @@ class _Reader:
         else:
             return
         self.names[value] = name
+
+
+def _wide_in_turn(variant: rule.VariantOp) -> bool:
+    """Whether a reduction that waits for another one enters one over a layer or the model, or is one.
+
+    A tensor without gradient takes part in these as if its gradient were 0, and nothing of it is stored: what an
+    earlier sweep computed for it cannot be loaded by a later one.
+    """
+    first: set[SSAValue] = set()
+    second: set[SSAValue] = set()
+    for op in variant.body.block.ops:
+        reduces = isinstance(op, rule.ReduceOp) and is_element(op.operand)
+        waits = any(operand in first for operand in op.operands)
+        if (reduces and waits) or any(operand in second for operand in op.operands):
+            second |= set(op.results)
+            if isinstance(op, rule.ReduceOp) and op.over.data in (Extent.LAYER, Extent.MODEL):
+                return True
+        if reduces or waits:
+            first |= set(op.results)
+    return False
 
 
 #: Sweep of each reduction of element values, by its place among the reductions of its variant.
