@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optgen.backend.manifest import build_settings, literal_of, manifest
+from optgen.backend.manifest import literal_of, manifest
 from optgen.ir.view import Module, Op, Stage
 from optgen.runtime.abi import Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
 from optgen_numba.emit_stage import StageCode, Tables
 from optgen_numba.layout import VECTORS, Layout
-from optgen_numba.python_text import Names, docstring
+from optgen_numba.python_text import Names
 
 #: What generated code takes from optgen.runtime.narrow.
 _NARROW = {"b2_stream", "f2_stream", "u2_stream", "f4_of_b2", "f4_of_f2", "b2_of_f4", "f2_of_f4", "b2_at_random"}
@@ -161,14 +161,8 @@ def _text(module: Module, described: dict[str, object], functions: Sequence[Sequ
         if line.startswith("def ")
     ]
     used, narrow = _imports("\n".join(line for function in functions for line in function))
-    name = docstring(module.name)
     blocks = [
-        f'"""Kernels of the rule {name} in {docstring(module.compute)}, generated from {name}.yaml.',
-        "",
-        f"spec {docstring(module.digest)}",
-        *([f"made of: {docstring(module.made_of)}"] if module.made_of else []),
-        f"made by: optgen build {docstring(module.asked)} --backend numba {docstring(build_settings(module))}".rstrip(),
-        '"""',
+        *header(module, "numba"),
         "",
         *(["import numpy as np", ""] if any("np." in line for function in functions for line in function) else []),
         "from optgen.runtime.cpu import (",

@@ -74,7 +74,7 @@ class _Numba(Spelling):
             return f"{within(args[0], ATOM)} ** {within(args[1], SIGN)}", POWER
         return f"{_CALLS[name]}({', '.join(within(a) for a in args)})", ATOM
 
-    def select(self, condition: Text, then: Text, otherwise: Text) -> Text:
+    def select(self, condition: Text, then: Text, otherwise: Text, type_: str) -> Text:  # noqa: ARG002 (as above)
         return f"{within(then, OR + 1)} if {within(condition, OR + 1)} else {within(otherwise, OR)}", -1
 
     def invert(self, condition: Text) -> Text:

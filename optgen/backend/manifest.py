@@ -7,6 +7,7 @@ from json import dumps
 from pprint import pformat
 
 from optgen.backend.layout import VECTORS, Layout
+from optgen.backend.python_text import docstring
 from optgen.ir.view import Module, Variant
 from optgen.passes.facts import inexact_among
 from optgen.runtime.abi import VERSION
@@ -97,7 +98,21 @@ def literal_of(described: dict[str, object]) -> str:
     return pformat(described, width=116, sort_dicts=False)
 
 
-def build_settings(module: Module) -> str:
+def header(module: Module, backend: str) -> list[str]:
+    """The docstring of a kernel file: the rule, the digest of its text, and the command that writes the file again."""
+    name = docstring(module.name)
+    command = f"optgen build {docstring(module.asked)} --backend {backend} {docstring(_settings(module))}".rstrip()
+    return [
+        f'"""Kernels of the rule {name} in {docstring(module.compute)}, generated from {name}.yaml.',
+        "",
+        f"spec {docstring(module.digest)}",
+        *([f"made of: {docstring(module.made_of)}"] if module.made_of else []),
+        f"made by: {command}",
+        '"""',
+    ]
+
+
+def _settings(module: Module) -> str:
     """The options of `optgen build` that settle a module's choices."""
     chosen = sorted(module.settled.items())
     return " ".join(f"--set {name}={dumps(value).strip(chr(34))}" for name, value in chosen if name.isidentifier())

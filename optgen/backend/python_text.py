@@ -77,8 +77,8 @@ class Spelling(ABC):
         """A function of `math`, `arith.divf`, or a minimum or maximum, with a result of this type."""
 
     @abstractmethod
-    def select(self, condition: Text, then: Text, otherwise: Text) -> Text:
-        """The side that a condition picks."""
+    def select(self, condition: Text, then: Text, otherwise: Text, type_: str) -> Text:
+        """The side that a condition picks; `i1` for conditions."""
 
     @abstractmethod
     def invert(self, condition: Text) -> Text:
@@ -160,7 +160,7 @@ class Body:
                 sign = _COMPARE[op.word("predicate")]
                 return f"{within(args[0], COMPARE + 1)} {sign} {within(args[1], COMPARE + 1)}", COMPARE
             case "arith.select":
-                return spelling.select(*args)
+                return spelling.select(args[0], args[1], args[2], op.result.type)
             case "arith.xori":
                 return spelling.invert(args[0])
             case "arith.negf":

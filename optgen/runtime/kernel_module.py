@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NotRequired, Protocol, TypedDict, cast
 
 from optgen.errors import BackendError
@@ -40,6 +40,14 @@ class Sweep(TypedDict):
     streams: Sequence[Sequence[str | int]]
     totals: Sequence[int]
     alone: NotRequired[Sweep]
+
+
+class Launch(TypedDict):
+    """A kernel between sweeps: one program that runs phases of these extents, or a program per block of units."""
+
+    function: str
+    grid: str
+    phases: Sequence[str]
 
 
 class Variant(TypedDict):
@@ -77,19 +85,21 @@ Manifest = TypedDict(
         "inexact": NotRequired[list[str]],
         "stages": list[list[tuple[str, str]]],
         "variants": list[Variant],
+        "launches": NotRequired[list[list[Launch]]],
     },
 )
 
 
 @dataclass(frozen=True)
 class Module:
-    """A loaded module: its manifest, the C addresses of its functions, and what keeps those alive."""
+    """A loaded module: its manifest, the C addresses of its functions or its kernels, and what keeps those alive."""
 
     manifest: Manifest
     functions: Mapping[str, int]
     path: str
     source: str
     keep: object
+    kernels: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 class _Function(Protocol):
@@ -123,5 +133,7 @@ def load_module(path: str) -> Module:
         raise BackendError(
             f"{path} was built for interface {file_.MANIFEST['abi']} and this is {abi.VERSION}: build it again"
         )
+    if "launches" in file_.MANIFEST:
+        return Module(file_.MANIFEST, {}, path, source, loaded, file_.FUNCTIONS)
     addresses = {name: function.address for name, function in file_.FUNCTIONS.items()}
     return Module(file_.MANIFEST, addresses, path, source, loaded)

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settl
 from optgen.runtime.storage import DtypeSet
 
 #: Backends whose modules this runtime can launch, with the device type each serves and the package it needs.
-LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba")}
+LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba"), "triton": ("cuda", "triton")}
 #: The float64 interpreter: no module, no cache, any rule.
 REFERENCE = "reference"
 
@@ -54,11 +55,16 @@ def choose_backend(backend: str | None, device: str) -> str:
         hint = suggest(backend, [*LAUNCHED, REFERENCE])
         raise BackendError(f'backend "{backend}" is not installed; here {would} would serve. {hint}'.rstrip())
     where, package = LAUNCHED[backend]
-    if where != device:
+    if where != device and not _interpreted(backend, device):
         raise BackendError(f'backend "{backend}" serves the device "{where}", not "{device}"; {would} would')
     if importlib.util.find_spec(package) is None:
         raise BackendError(f'backend "{backend}" needs the package {package}: pip install {package}')
     return backend
+
+
+def _interpreted(backend: str, device: str) -> bool:
+    """Whether kernels for a graphics processor run in an interpreter on the CPU, as the environment asks."""
+    return backend == "triton" and device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
@@ -101,7 +107,8 @@ _loaded_modules: dict[str, Module] = {}
 def _loaded(path: str) -> Module:
     """The module in a file, imported once per process."""
     if path not in _loaded_modules:
-        warm_up.begin()
+        if Path(path).name.startswith("numba"):
+            warm_up.begin()
         _loaded_modules[path] = load_module(path)
     return _loaded_modules[path]
 

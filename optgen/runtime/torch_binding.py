@@ -18,6 +18,7 @@ from torch import Tensor
 
 from optgen.errors import PartialStepError, UsageError
 from optgen.runtime import torch_checks, torch_storage
+from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.storage import MASTER
@@ -123,9 +124,22 @@ class Bound:
                 self.tables.set_layout(row, column, _strides(strides, shape))
 
 
-def _tables(plan: Plan, part: Part, options: Options) -> Tables | ReferenceTables:
+def _tables(plan: Plan, part: Part, options: Options) -> Tables | GpuTables | ReferenceTables:
     if plan.backend == REFERENCE:
         return ReferenceTables(plan, part, options.laplacian, options.coupling)
+    if part.modules[0].kernels:
+        device = plan.members[part.members[0]].param.device
+        return GpuTables(
+            part.modules,
+            plan.infos(part),
+            part.module_of,
+            device,
+            edges=plan.edges,
+            laplacian=options.laplacian,
+            coupling=options.coupling,
+            numbers=part.members,
+            seed=options.storage.seed,
+        )
     return Tables(
         part.modules,
         plan.infos(part),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.kernel_module import Manifest
 from optgen.runtime.progress import stores
 from optgen.runtime.tables import Tables
@@ -18,13 +19,13 @@ CUT = (
 _SHOWN = 3
 
 
-def cut_message(step: int, plan: Plan, tables: Sequence[Tables | ReferenceTables]) -> str:
+def cut_message(step: int, plan: Plan, tables: Sequence[Tables | GpuTables | ReferenceTables]) -> str:
     """Which sweep was cut, what it and those before it had stored, and what to do."""
     parts = [line for part, each in zip(plan.parts, tables, strict=True) for line in _part(plan, part, each)]
     return f"{CUT}. It was step {step}: {'; '.join(parts)}"
 
 
-def _part(plan: Plan, part: Part, tables: Tables | ReferenceTables) -> list[str]:
+def _part(plan: Plan, part: Part, tables: Tables | GpuTables | ReferenceTables) -> list[str]:
     """A line per variant in use."""
     members: dict[tuple[str, int], list[str]] = {}
     for i, module, variant in zip(part.members, part.module_of, tables.variant_names(), strict=True):
@@ -35,7 +36,7 @@ def _part(plan: Plan, part: Part, tables: Tables | ReferenceTables) -> list[str]
     ]
 
 
-def _reached(manifest: Manifest, variant: str, tables: Tables | ReferenceTables) -> str:
+def _reached(manifest: Manifest, variant: str, tables: Tables | GpuTables | ReferenceTables) -> str:
     if isinstance(tables, ReferenceTables):
         return "an unknown part is stored" if tables.begun() else "nothing is stored"
     ended, sweeps = tables.ended(), manifest["sweeps"]

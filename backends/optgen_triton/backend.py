@@ -1,0 +1,29 @@
+"""The backend as the compiler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from optgen.backend.protocol import Backend, Emitted
+from optgen.ir.view import Module
+from optgen_triton.emit import emit
+
+
+class TritonBackend:
+    """Kernels over all tensors at once, a launch per sweep. Building needs neither a GPU nor triton."""
+
+    name: str = "triton"
+    level: Literal["kernel", "rule"] = "kernel"
+    devices: tuple[str, ...] = ("cuda",)
+    dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
+    requires: Mapping[str, str] = MappingProxyType({"triton": ">=3.6"})
+
+    def emit(self, module: Module) -> Emitted:
+        """A Python module of Triton kernels."""
+        described, source = emit(module)
+        return Emitted(described, source)
+
+
+backend: Backend = TritonBackend()

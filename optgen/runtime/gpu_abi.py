@@ -1,0 +1,73 @@
+"""The tables of kernels on a graphics processor, beside those of :mod:`optgen.runtime.abi`.
+
+``ctx`` is again an array of int64 words that hold sizes and addresses, here of device memory; the words of
+:class:`~optgen.runtime.abi.Word` mean the same. A kernel takes nothing else, so that no number in it is an argument:
+nothing compiles again when one changes, and a captured graph sees what the tables hold when it is replayed.
+
+A sweep is launched once, with a program per chunk; a program runs its variant's code over the elements of its chunk and
+leaves partial totals in scratch. Between two sweeps stages finish totals in a fixed order and compute coarse values.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from optgen.runtime.abi import Word
+
+_FIRST = int(Word.COUNT)
+
+
+class GpuWord(IntEnum):
+    """Index of a word in ``ctx`` after those of ``Word``. C chunks, T tensors; *real* is the compute dtype."""
+
+    ORDER = _FIRST  # i64[C]: chunk of each program of a sweep
+    CHUNK = _FIRST + 1  # i64[C, CHUNK_FIELDS] (optgen.runtime.layout): a tensor's chunks are consecutive
+    VIEW = _FIRST + 2  # i64[T, 3]: matrices, rows and columns that chunks are cut from
+    LAYOUT = _FIRST + 3  # i64[T, slots]: 0 where elements lie in walking order, else the address of a layout
+    NEIGHBOUR_START = _FIRST + 4  # i64[T + 1]: first neighbour of each tensor in the tables below
+    NEIGHBOUR = _FIRST + 5  # i64[]
+    NEIGHBOUR_OWN = _FIRST + 6  # real[]: coefficient a of the tensor's own value
+    NEIGHBOUR_OTHER = _FIRST + 7  # real[]: coefficient b of the neighbour's value
+    TENSOR_READ = _FIRST + 8  # real[T, columns]: coarse values as sweeps read them, rounded once; likewise below
+    MATRIX_READ = _FIRST + 9
+    ROW_READ = _FIRST + 10
+    COL_READ = _FIRST + 11
+    PARTIAL = _FIRST + 12  # real[C, totals]: totals per chunk
+    RUN_START = _FIRST + 13  # i64[T + 1]: first run of each tensor's chunks
+    RUNS = _FIRST + 14  # number of runs
+    RUN = _FIRST + 15  # i64[runs, 3]: tensor, first chunk, end; at most RUN_CHUNKS of them
+    RUN_TOTAL = _FIRST + 16  # f64[runs, totals]
+    ROW_PARTIAL = _FIRST + 17  # real[row totals, ROW_PARTIAL_WIDTH]: per block of columns
+    ROW_PARTIAL_WIDTH = _FIRST + 18
+    ROW_PARTIAL_AT = _FIRST + 19  # i64[T]: first entry of a tensor
+    ROW_PARTS = _FIRST + 20  # i64[T]: blocks of columns
+    COL_PARTIAL = _FIRST + 21  # real[column totals, COL_PARTIAL_WIDTH]: per block of rows
+    COL_PARTIAL_WIDTH = _FIRST + 22
+    COL_PARTIAL_AT = _FIRST + 23
+    COL_PARTS = _FIRST + 24  # i64[T]: blocks of rows
+    MATRIX_BLOCK = _FIRST + 25  # i64[programs, 2]: tensor and first unit of each program of a stage; likewise below
+    ROW_BLOCK = _FIRST + 26
+    COL_BLOCK = _FIRST + 27
+    SEED = _FIRST + 28  # of all random bits
+    PARAMETER = _FIRST + 29  # i64[T]: the number that a tensor has in random bits
+    ROW_MAJOR = _FIRST + 30  # i64[T]: layout of row-major indices in walking order, or 0
+    COUNT = _FIRST + 31
+
+
+#: Elements of one step of a program, and its warps: eight elements a thread, two loads of 16 bytes in float32.
+BLOCK = 1024
+#: Elements of a step where they are fewer, or do not lie in order.
+TAIL = 256
+WARPS = 4
+#: Elements of a chunk: enough to make its first, dependent loads of the tables cheap, few enough to balance the load.
+CHUNK_ELEMENTS = 16 * BLOCK
+#: Steps over tensors with rows and columns: (matrices, rows, columns) of large matrices and of small ones.
+LARGE = (1, 4, 256)
+SMALL = (16, 8, 8)
+#: Rows of a chunk of a large matrix, and matrices of a chunk of small ones.
+CHUNK_ROWS = 64
+CHUNK_MATRICES = 16 * SMALL[0]
+#: Chunks whose partial totals are added by one lane group of a stage.
+RUN_CHUNKS = 256
+#: Units of a program of a stage over rows, columns or matrices.
+VECTOR_LANES = {"row": 256, "col": 256, "matrix": 8}

@@ -1,0 +1,435 @@
+"""All memory that Triton kernels of one optimizer share, and the launches of a step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from optgen.errors import StateError
+from optgen.runtime import gpu_abi
+from optgen.runtime import layout as at
+from optgen.runtime.abi import META, Mode, Word
+from optgen.runtime.chunks import Shape, claims, elements_of, slot_layout, walking_order
+from optgen.runtime.gpu_abi import GpuWord
+from optgen.runtime.gpu_chunks import blocks, cut, parts, runs
+from optgen.runtime.gpu_memory import Mirror, scratch
+from optgen.runtime.graph import Graph, matched_groups, neighbours, roles_of
+from optgen.runtime.kernel_module import Launch, Module, Slot
+from optgen.runtime.programs import coupled
+from optgen.runtime.rule_info import view
+from optgen.runtime.tables import TensorInfo
+
+_VECTORS = ("matrix", "row", "col")
+#: Axes of memory whose sizes and steps a layout holds.
+_LAYOUT_WORDS = 17
+
+
+class Kernel(Protocol):
+    """A Triton kernel: `kernel[grid](ctx, NAME=constant, num_warps=4)`."""
+
+    def __getitem__(self, grid: tuple[int, ...]) -> _Launcher: ...
+
+
+class _Launcher(Protocol):
+    def __call__(self, ctx: torch.Tensor, **constants: int) -> object: ...
+
+
+class GpuTables:
+    """The tables of one optimizer's kernels on one device; as `optgen.runtime.tables.Tables` to its caller.
+
+    The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
+    (f64[inputs]) in place.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[Module],
+        infos: Sequence[TensorInfo],
+        module_of: Sequence[int],
+        device: torch.device,
+        *,
+        edges: Sequence[tuple[int, int, float]] | None = None,
+        laplacian: str = "combinatorial",
+        coupling: str = "transport",
+        numbers: Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.modules = list(modules)
+        self.infos = list(infos)
+        self.module_of = np.array(module_of, dtype=np.int64)
+        self.device = device
+        manifest = self._manifest = modules[0].manifest
+        self._slots = max(len(module.manifest["slots"]) for module in modules)
+        self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
+        self._seed = seed
+        self.coupled = coupled(manifest)
+        self._kernels = [cast("Mapping[str, Kernel]", module.kernels) for module in modules]
+        self._views = [view(info.shape, manifest["matrix"]) for info in infos]
+        self._players = [info.player for info in infos]
+        self._roles = [info.role for info in infos]
+        self._layers = max(self._players, default=-1) + 1
+        self._graph: Graph | None = None
+        groups: list[list[int]] = []
+        if manifest["graph"] or manifest["stencil"]:
+            kinds = roles_of(self._players, self._roles, [i.shape for i in infos], [i.dtype for i in infos])
+            self._graph = Graph(kinds, edges, laplacian, coupling)
+            if manifest["stencil"]:
+                groups = matched_groups(self._graph, self._players, self._roles)
+        self._group_of = {tensor: group for group in groups for tensor in group}
+        self._fixed, self._live = Mirror(device), Mirror(device)
+        self._make_live()
+        self._make_fixed(groups)
+        self._make_scratch()
+        self._make_contexts()
+        self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
+        self._reads_step = any(re.search(r"\bSTEP\b|at_random", module.source) for module in modules)
+        self._device_step = -1
+        self._calls, self._ended = 0, -1
+        self._active: NDArray[np.bool_] | None = None
+        self.set_active(np.ones(len(infos), dtype=np.bool_))
+
+    # -- what the caller sets ---------------------------------------------------------------------------------------
+
+    def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
+        """Element strides of a slot's tensor in logical order; None: C-contiguous. StateError where it must be."""
+        about = self._slots_of(tensor)[slot]
+        if about["extent"] != "elem":
+            if strides is not None:
+                name = about["name"]
+                raise StateError(f'the state "{name}" of tensor {tensor} must be contiguous: assign .contiguous()')
+            return
+        if strides == self._strides.get((tensor, slot)):
+            return
+        if strides is None:
+            del self._strides[tensor, slot]
+        else:
+            self._strides[tensor, slot] = strides
+        self._moved.update(self._group_of.get(tensor, [tensor]) if slot == 0 else [tensor])
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        """Which tensors have a gradient in the next step. Nothing happens if these are the same as last time."""
+        if self._active is not None and np.array_equal(active, self._active):
+            return
+        self._active = active.copy()
+        present = np.zeros(self._layers, dtype=np.bool_)
+        present[np.array(self._players, dtype=np.int64)[active]] = True
+        beside = present[self._players] if self.coupled and self.infos else np.zeros(len(self.infos), dtype=np.bool_)
+        self._mode[:] = np.where(active, Mode.ACTIVE, np.where(beside, Mode.ZERO_GRADIENT, Mode.ABSENT))
+        self._live.view("LAYER_PRESENT", np.int64)[:] = present
+        if self._graph is not None:
+            self._set_edges(self._graph, present)
+
+    def _set_edges(self, graph: Graph, present: NDArray[np.bool_]) -> None:
+        found = graph.edges(present)
+        live, count = self._live, len(found.to)
+        live.view("EDGE_START", np.int64)[:] = found.start
+        live.view("EDGE_TO", np.int64)[:count] = found.to
+        live.view("EDGE_OWN", np.float64)[:count] = found.own
+        live.view("EDGE_OTHER", np.float64)[:count] = found.other
+        live.view("EDGE_MATCHED", np.int64)[:count] = found.matched
+        if self._manifest["stencil"]:
+            near = neighbours(found, self._players, self._roles)
+            live.view("NEIGHBOUR_START", np.int64)[:] = near.start
+            live.view("NEIGHBOUR", np.int64)[: len(near.tensor)] = near.tensor
+            for kind in {np.float32, np.float64}:
+                live.view(f"NEIGHBOUR_OWN {kind.__name__}", kind)[: len(near.tensor)] = near.own[:-2]
+                live.view(f"NEIGHBOUR_OTHER {kind.__name__}", kind)[: len(near.tensor)] = near.other[:-2]
+
+    # -- the step ---------------------------------------------------------------------------------------------------
+
+    def run(self, step: int, *, threads: int = 1) -> None:
+        """Queues one step on the device's current stream. step: 1 + optimizer steps completed."""
+        self.prepare(step, threads=threads)
+        self.store()
+
+    def prepare(self, step: int, *, threads: int = 1) -> None:  # noqa: ARG002 (of other devices)
+        """Brings the device's tables up to date, so that nothing but launches is left of a step."""
+        self._calls, self._ended = 0, -1
+        if self._moved:
+            self._place()
+        with self._on_device():
+            self._live.upload()
+            if self._reads_step and step != self._device_step:
+                self._step.fill_(float(step))
+        self._device_step = step
+
+    def read(self) -> None:
+        """Nothing: what was queued cannot be taken back, so all of a step is queued at once."""
+
+    def store(self, threads: int | None = None) -> None:  # noqa: ARG002 (of other devices)
+        """Queues the launches of a prepared step, or what is left of them."""
+        if not self._mode.any():
+            self._ended = self._manifest["sweeps"]
+        with self._on_device():
+            while self._ended < self._manifest["sweeps"]:
+                boundary = self._ended + 1
+                if boundary:
+                    self._sweep(boundary)
+                for number, launch in enumerate(self._launches(0)[boundary]):
+                    self._between(boundary, number, launch)
+                self._ended = boundary
+            if self._reads_step and self._device_step >= 0:
+                self._step.add_(1.0)
+                self._device_step += 1
+
+    def ended(self) -> int:
+        """How many sweeps of the step are queued, with the stages after them; -1 before it began."""
+        return self._ended
+
+    def begun(self) -> bool:
+        """Whether anything of the step was queued."""
+        return self._ended >= 0
+
+    def _on_device(self) -> AbstractContextManager[object]:
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+    def _sweep(self, index: int) -> None:
+        for m, programs in enumerate(self._programs):
+            self._call(m, f"sweep_{index}", programs, {})
+
+    def _between(self, boundary: int, number: int, launch: Launch) -> None:
+        names = [self._launches(m)[boundary][number]["function"] for m in range(len(self.modules))]
+        if launch["grid"] != "one":
+            for m, name in enumerate(names):
+                self._call(m, name, self._blocks[launch["grid"]][m], {})
+        elif len(names) == 1:
+            self._call(0, names[0], 1, {"FROM": 0, "UPTO": len(launch["phases"])})
+        else:
+            for phase, extent in enumerate(launch["phases"]):
+                for m, name in enumerate(names if extent == "tensor" else names[:1]):
+                    self._call(m, name, 1, {"FROM": phase, "UPTO": phase + 1})
+
+    def _launches(self, module: int) -> list[list[Launch]]:
+        return self.modules[module].manifest.get("launches", [])
+
+    def _call(self, module: int, name: str, programs: int, constants: Mapping[str, int]) -> None:
+        if programs:
+            self._calls += 1
+            self._kernels[module][name][(programs,)](self._contexts[module], **constants, num_warps=gpu_abi.WARPS)
+
+    def calls(self) -> int:
+        """Kernels launched by the last run."""
+        return self._calls
+
+    def variant_names(self) -> list[str]:
+        """The variant of each tensor in the last run; waits for the device."""
+        names = [[variant["name"] for variant in module.manifest["variants"]] for module in self.modules]
+        chosen = cast("list[int]", self._variant.tolist())  # pyright: ignore[reportUnknownMemberType]
+        return [names[m][v] for m, v in zip(self.module_of, chosen[: len(self.infos)], strict=True)]
+
+    def buffers(self) -> list[torch.Tensor]:
+        """All device memory of these tables."""
+        return [self._fixed.block, self._live.block, *self._kept, *self._contexts]
+
+    # -- tables -----------------------------------------------------------------------------------------------------
+
+    def _make_live(self) -> None:
+        """What a step may find changed."""
+        manifest, count, live = self._manifest, len(self.infos), self._live
+        slots = self._slots
+        edges = len(self._graph.source) if self._graph is not None else 0
+        near = self._most_neighbours() if manifest["stencil"] else 0
+        live.add("MODE", (count,), np.int64)
+        live.add("HYPER", (count, len(manifest["hypers"])), np.float64)
+        live.add("INPUT", (len(manifest["inputs"]),), np.float64)
+        live.add("ADDRESS", (count, slots), np.int64)
+        live.add("LAYOUT", (count, slots), np.int64)
+        live.add("ROW_MAJOR", (count,), np.int64)
+        live.add("layouts", (count, slots + 1, _LAYOUT_WORDS), np.int64)
+        live.add("LAYER_PRESENT", (self._layers,), np.int64)
+        live.add("EDGE_START", (self._layers + 1,), np.int64)
+        for name, dtype in (("TO", np.int64), ("OWN", np.float64), ("OTHER", np.float64), ("MATCHED", np.int64)):
+            live.add(f"EDGE_{name}", (edges,), dtype)
+        live.add("NEIGHBOUR_START", (count + 1,), np.int64)
+        live.add("NEIGHBOUR", (near,), np.int64)
+        for name in ("NEIGHBOUR_OWN", "NEIGHBOUR_OTHER"):
+            for kind in (np.float32, np.float64):
+                live.add(f"{name} {kind.__name__}", (near,), kind)
+        live.place()
+        self._mode = live.view("MODE", np.int64)
+        self.hyper = live.view("HYPER", np.float64)
+        self.inputs = live.view("INPUT", np.float64)
+        self.address = live.view("ADDRESS", np.int64)
+        self._layout = live.view("LAYOUT", np.int64)
+        self._row_major = live.view("ROW_MAJOR", np.int64)
+
+    def _most_neighbours(self) -> int:
+        assert self._graph is not None
+        found = self._graph.edges(np.ones(self._layers, dtype=np.bool_))
+        return len(neighbours(found, self._players, self._roles).tensor)
+
+    def _make_fixed(self, groups: list[list[int]]) -> None:
+        """What stays for as long as the tensors do."""
+        manifest, count = self._manifest, len(self.infos)
+        shapes = [Shape(*sizes) for sizes in self._views]
+        pieces = [cut(t, shape, tiled=manifest["tiled"]) for t, shape in enumerate(shapes)]
+        chunks = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
+        counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        first = np.cumsum(counts) - counts
+        work = claims(counts, elements_of(chunks), groups, np.zeros(count, dtype=np.bool_), gpu_abi.CHUNK_ELEMENTS)
+        of_chunk = self.module_of[chunks[:, 0]] if count else np.zeros(0, dtype=np.int64)
+        layer_of = np.array(self._players, dtype=np.int64)
+        tables: dict[str, NDArray[np.generic]] = {
+            "META": np.array(
+                [
+                    [s.numel, len(info.shape), s.rows, s.cols, s.matrices, info.depth]
+                    for info, s in zip(self.infos, shapes, strict=True)
+                ],
+                dtype=np.float64,
+            ).reshape(-1, len(META)),
+            "VIEW": np.array([[s.matrices, s.rows, s.cols] for s in shapes], dtype=np.int64).reshape(-1, 3),
+            "LAYER_OF": layer_of,
+            "LAYER_MEMBER": np.argsort(layer_of, kind="stable").astype(np.int64),
+            "LAYER_START": np.concatenate(([0], np.cumsum(np.bincount(layer_of, minlength=self._layers)))),
+            "CHUNK": chunks,
+            "PARAMETER": np.array(self._numbers, dtype=np.int64),
+        }
+        self._programs: list[int] = []
+        self._run_counts: list[int] = []
+        self._blocks: dict[str, list[int]] = {extent: [] for extent in _VECTORS}
+        self._members: list[int] = []
+        self._chunk_count = len(chunks)
+        units = {
+            "matrix": [s.matrices if s.numel else 0 for s in shapes],
+            "row": [s.matrices * s.rows if s.numel else 0 for s in shapes],
+            "col": [s.matrices * s.cols if s.numel else 0 for s in shapes],
+        }
+        self._widths = {extent: sum(sizes) for extent, sizes in units.items()}
+        for extent, sizes in units.items():
+            tables[f"{extent.upper()}_OFFSET"] = np.concatenate(([0], np.cumsum(sizes)))[:-1].astype(np.int64)
+        split = np.array([parts(s) for s in shapes], dtype=np.int64).reshape(-1, 2)
+        self._part_widths: dict[str, int] = {}
+        for axis, extent in enumerate(("row", "col")):
+            cells = split[:, axis] * np.array(units[extent], dtype=np.int64)
+            tables[f"{extent.upper()}_PARTIAL_AT"] = np.cumsum(cells) - cells
+            tables[f"{extent.upper()}_PARTS"] = split[:, axis].copy()
+            self._part_widths[extent] = int(cells.sum())
+        for m in range(len(self.modules)):
+            members = np.flatnonzero(self.module_of == m).astype(np.int64)
+            run_start, run = runs(first, counts, members.tolist())
+            order = work.order[of_chunk[work.order] == m]
+            tables |= {f"MEMBERS {m}": members, f"ORDER {m}": order, f"RUN_START {m}": run_start, f"RUN {m}": run}
+            self._members.append(len(members))
+            self._programs.append(len(order))
+            self._run_counts.append(len(run))
+            for extent in _VECTORS:
+                made = blocks(units[extent], members.tolist(), gpu_abi.VECTOR_LANES[extent])
+                tables[f"{extent.upper()}_BLOCK {m}"] = made
+                self._blocks[extent].append(len(made))
+        for name, table in tables.items():
+            self._fixed.add(name, table.shape, table.dtype.type)
+        self._fixed.place()
+        for name, table in tables.items():
+            self._fixed.view(name, table.dtype.type)[:] = table
+        self._fixed.upload()
+
+    def _make_scratch(self) -> None:
+        manifest, count = self._manifest, len(self.infos)
+        values, totals = manifest["values"], len(manifest["totals"])
+        sizes = {
+            "TENSOR_VALUE": count * len(values["tensor"]),
+            "LAYER_VALUE": self._layers * len(values["layer"]),
+            "MODEL_VALUE": len(values["model"]),
+            "TENSOR_TOTAL": count * totals,
+            **{f"{x.upper()}_VALUE": len(values[x]) * self._widths[x] for x in _VECTORS},
+        }
+        for m in range(len(self.modules)):
+            sizes |= {
+                f"TENSOR_READ {m}": sizes["TENSOR_VALUE"],
+                **{f"{x.upper()}_READ {m}": sizes[f"{x.upper()}_VALUE"] for x in _VECTORS},
+                f"PARTIAL {m}": self._chunk_count * totals,
+                f"RUN_TOTAL {m}": self._run_counts[m] * totals,
+                f"ROW_PARTIAL {m}": self._part_widths["row"] * len(values["row"]),
+                f"COL_PARTIAL {m}": self._part_widths["col"] * len(values["col"]),
+            }
+        kept = {name: scratch(words, self.device) for name, words in sizes.items()}
+        self._scratch = {name: block.data_ptr() for name, block in kept.items()}
+        self._variant = scratch(count, self.device)
+        self._step = torch.zeros(1, dtype=torch.float64, device=self.device)
+        self._kept = [*kept.values(), self._variant, self._step]
+
+    def _make_contexts(self) -> None:
+        """What each module's kernels are passed."""
+        self._contexts: list[torch.Tensor] = []
+        for m, module in enumerate(self.modules):
+            double = module.manifest["dtype"]["compute"] == "float64"
+            ctx = np.zeros(GpuWord.COUNT, dtype=np.int64)
+            for word in (*Word, *GpuWord):
+                address = self._address_of(word.name, m, double)
+                if address is not None:
+                    ctx[word] = address
+            numbers = {
+                Word.TENSORS: len(self.infos),
+                Word.LAYERS: self._layers,
+                Word.SLOTS: self._slots,
+                GpuWord.SEED: self._seed,
+                Word.MEMBER_COUNT: self._members[m],
+                Word.VARIANT: self._variant.data_ptr(),
+                Word.STEP: self._step.data_ptr(),
+                GpuWord.RUNS: self._run_counts[m],
+                **{Word[f"{x.upper()}_WIDTH"]: width for x, width in self._widths.items()},
+                **{GpuWord[f"{x.upper()}_PARTIAL_WIDTH"]: width for x, width in self._part_widths.items()},
+            }
+            for word, number in numbers.items():
+                ctx[word] = number
+            self._contexts.append(torch.tensor(ctx.tolist(), dtype=torch.int64, device=self.device))
+
+    def _address_of(self, name: str, module: int, double: bool) -> int | None:
+        """The table of a word: its own, or that of a module or of its compute dtype."""
+        if double and name.endswith("_READ"):
+            name = name.replace("_READ", "_VALUE")
+        kind = "float64" if double else "float32"
+        for known in (name, f"{name} {module}", f"{name} {kind}"):
+            if known in self._scratch:
+                return self._scratch[known]
+            for mirror in (self._live, self._fixed):
+                if mirror.has(known):
+                    return mirror.address(known)
+        return None
+
+    # -- where elements lie -----------------------------------------------------------------------------------------
+
+    def _turned(self, tensor: int) -> bool:
+        """Whether the rows of the matrix view run along memory's columns."""
+        if not self._manifest["tiled"] or self._manifest["matrix"] != "wide":
+            return False
+        shape = self.infos[tensor].shape
+        return len(shape) > 1 and shape[0] > self._views[tensor][1]
+
+    def _place(self) -> None:
+        """Works out again how the slots of tensors lie that moved."""
+        for tensor in self._moved:
+            shape = self.infos[tensor].shape
+            leader = min(self._group_of.get(tensor, [tensor]))
+            if not self._manifest["tiled"] and not self._manifest["totals"]:
+                order = walking_order(shape, self._strides.get((leader, 0)))
+            elif self._turned(tensor):
+                order = (*range(1, len(shape)), 0)
+            else:
+                order = tuple(range(len(shape)))
+            self._row_major[tensor] = self._described(tensor, self._slots, slot_layout(shape, None, order))
+            for slot, about in enumerate(self._slots_of(tensor)):
+                if about["extent"] == "elem":
+                    found = slot_layout(shape, self._strides.get((tensor, slot)), order)
+                    self._layout[tensor, slot] = self._described(tensor, slot, found)
+        self._moved.clear()
+
+    def _described(self, tensor: int, row: int, layout: NDArray[np.int64] | None) -> int:
+        """Puts a layout where kernels find it: its address, or 0 for none."""
+        if layout is None:
+            return 0
+        if len(layout) > _LAYOUT_WORDS:
+            raise StateError(f"tensor {tensor} lies in memory along more axes than kernels follow")
+        layouts = self._live.view("layouts", np.int64)
+        layouts[tensor, row, : len(layout)] = layout
+        return self._live.address("layouts") + tensor * layouts.strides[0] + row * layouts.strides[1]
+
+    def _slots_of(self, tensor: int) -> Sequence[Slot]:
+        return self.modules[int(self.module_of[tensor])].manifest["slots"]
