@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optgen.backend.manifest import literal_of, manifest
+from optgen.backend.manifest import header, literal_of, manifest
 from optgen.ir.view import Module, Op, Stage
 from optgen.runtime.abi import Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
