@@ -147,7 +147,6 @@ def test_settings_reach_the_kernels() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--backend", "triton"], 1, '"triton" is not installed'),
         (["--backend", "xla"], 1, '"xla" is not installed'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
         (["--framework", "jax"], 1, 'no front end for "jax"'),

@@ -154,7 +154,8 @@ def test_a_parameter_in_two_groups(walker: OptimizerType) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"backend": "triton"}, BackendError, '"triton" is not installed; here "numba" or "reference" would serve'),
+        ({"backend": "xla"}, BackendError, '"xla" is not installed; here "numba" or "reference" would serve'),
+        ({"backend": "triton"}, BackendError, 'serves the device "cuda", not "cpu"; "numba" or "reference" would'),
         ({"backend": "numbra"}, BackendError, 'did you mean "numba"'),
         ({"differentiable": True}, UsageError, "differentiable=True"),
         ({"capturable": True}, UsageError, "capturable=True"),
