@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.manifest import header, literal_of, manifest
 from optgen.ir.view import Module, Stage
-from optgen.runtime.gpu_abi import BLOCK, LARGE, SMALL, TAIL
+from optgen.runtime.gpu_abi import BLOCK, FEW_VALUES, LARGE, MANY_WARPS, SMALL, STRIDED, TAIL, WARPS
 from optgen_triton.emit_stage import select_function, stage_function
 from optgen_triton.emit_sweep import SweepCode, Total, emit_sweep, sees_vectors
 from optgen_triton.spelling import DEVICE, KINDS, LIBRARY
@@ -59,8 +59,13 @@ class _Emitter:
         described = manifest(
             self.module, self.layout, "triton", tiled=self.tiled, select=select, stages=stages, sweeps=entries
         )
+        described["warps"] = MANY_WARPS if self._is_wide(sweeps.values()) else WARPS
         described["launches"] = [[launch.entry() for launch in boundary] for boundary in launches]
         return described, self._text(described)
+
+    def _is_wide(self, sweeps: Iterable[SweepCode]) -> bool:
+        """Whether a step holds so much that threads are given fewer elements, so that registers suffice."""
+        return self.tiled or any(code.held > FEW_VALUES for code in sweeps)
 
     # Sweeps
 
@@ -92,8 +97,8 @@ class _Emitter:
         if not one:
             lines.append("    variant = tl.load(table(ctx, VARIANT, tl.int64) + t)")
         if self.tiled:
-            lines.append(f"    small = has_small_matrices(ctx, t, {SMALL[1]}, {SMALL[2]})")
-        sizes = {"small": SMALL, "(small == 0)": LARGE} if self.tiled else {"": (BLOCK, TAIL)}
+            lines.append(f"    small = has_small_matrices(ctx, t, {SMALL[2]}, {SMALL[2]})")
+        sizes = {"small": SMALL, "(small == 0)": LARGE} if self.tiled else {"": (BLOCK, TAIL, STRIDED)}
         for number, code in list(codes.items())[: 1 if one else None]:
             for when, size in sizes.items():
                 tests = ["(mode != ABSENT)", *([] if one else [f"(variant == {number})"]), *([when] if when else [])]

@@ -44,13 +44,13 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class SweepCode:
-    """The functions of one sweep of one variant. `totals` are columns of tensor totals; tiled: rows and columns."""
+    """The functions of one sweep of one variant. `totals` are columns of tensor totals; held: values per element."""
 
     name: str
     functions: Sequence[Sequence[str]]
     totals: Sequence[int]
     vector_totals: Sequence[Total]
-    tiled: bool
+    held: int
 
 
 class _Writer:
@@ -80,7 +80,8 @@ class _Writer:
         block, chunk = self._block(), self._chunk()
         vector_totals = [total for total in self.totals if total.extent in VECTORS]
         columns = [total.column for total in self.totals if total.extent not in VECTORS]
-        return SweepCode(self.name, (block, chunk), columns, vector_totals, self.tiled)
+        held = len(self.slots) + len(self.totals) + 2 * len(self.near)
+        return SweepCode(self.name, (block, chunk), columns, vector_totals, held)
 
     # Equations
 
@@ -95,7 +96,7 @@ class _Writer:
             case "kernel.store":
                 slot = op.word("slot")
                 x = self.body.text(op.operands[0])
-                self.body.line(f"store({self.slots[slot]}, i, {x}, updated, WHOLE)")
+                self.body.line(f"store({self.slots[slot]}, i, {x}, updated, HOW)")
             case "kernel.read":
                 self._read(op)
             case "kernel.round_at_random":
@@ -127,7 +128,7 @@ class _Writer:
             self._loaded[slot] = self.body.assign(op.result, self._loading(slot), slot)
 
     def _loading(self, slot: str) -> str:
-        return f"load({self.slots[slot]}, i, {'updated' if self._is_gradient(slot) else 'inside'}, WHOLE)"
+        return f"load({self.slots[slot]}, i, {'updated' if self._is_gradient(slot) else 'inside'}, HOW)"
 
     def _is_gradient(self, slot: str) -> bool:
         return self.layout.module.slots[self.layout.slot(slot)].role == "gradient"
@@ -151,7 +152,7 @@ class _Writer:
         column = self.layout.slot(slot)
         dtype = KINDS[self.layout.dtype(slot)]
         flags = f"{gradient}, {kind == 'laplacian'}"
-        call = f"near(ctx, t, {self._loaded[slot]}, i, inside, {column}, {dtype}, {flags}, WHOLE)"
+        call = f"near(ctx, t, {self._loaded[slot]}, i, inside, {column}, {dtype}, {flags}, HOW)"
         self.body.assign(op.result, call, op.result.hint or f"pull_{slot}")
         self.near.append(Neighbours(slot, gradient))
 
@@ -164,11 +165,11 @@ class _Writer:
         self.totals.append(total)
         self.body.say(op.statement)
         x = self.body.text(op.operands[0])
-        self.body.line(f"{total.name} = {_ADD[how]}({total.name}, {x}, inside, WHOLE)")
+        self.body.line(f"{total.name} = {_ADD[how]}({total.name}, {x}, inside, HOW)")
 
     def _block(self) -> list[str]:
         where = ["ctx", "t"] if self.near or self.random else []
-        arguments = [*where, *self._arguments(), "i", "inside", "updated", "WHOLE: tl.constexpr"]
+        arguments = [*where, *self._arguments(), "i", "inside", "updated", "HOW: tl.constexpr"]
         lines = ["@triton.jit", *call("", f"def {self.name}_block(", arguments, "):"), *self.body.lines]
         if self.totals:
             lines.append(f"    return {', '.join(total.name for total in self.totals)}")
@@ -187,7 +188,7 @@ class _Writer:
     def _chunk(self) -> list[str]:
         names = Names(SWEEP_RESERVED | set(self._arguments()))
         places = {slot: names.new(slot) for slot in self.slots}
-        sizes = ("M", "R", "C") if self.tiled else ("BLOCK", "TAIL")
+        sizes = ("M", "R", "C", "FEWER") if self.tiled else ("BLOCK", "TAIL", "STRIDED")
         lines = [
             "@triton.jit",
             f"def {self.name}(ctx, chunk, t, active, {', '.join(f'{size}: tl.constexpr' for size in sizes)}):",
@@ -198,29 +199,39 @@ class _Writer:
             lines.append(f"    read = table(ctx, TENSOR_READ, {self.real}) + t * {columns}")
             for value, name in self.scalars.items():
                 lines.append(f"    {name} = tl.load(read + {self.layout.value(value).column})")
-        conditions = ["active", *(f"plain({place})" for place in places.values())]
+        whole = ["active", *(f"plain({place})" for place in places.values())]
+        apart = [f"strided({place})" for place in places.values()]
         for near in self.near:
             column = self.layout.slot(near.slot)
-            conditions.append(f"neighbours_plain(ctx, t, {column}, {near.gradient})")
-        for whole in (True, False):
-            suffix = "_whole" if whole else ""
+            whole.append(f"neighbours_plain(ctx, t, {column}, {near.gradient})")
+            apart.append(f"neighbours_strided(ctx, t, {column})")
+        for how in ("whole", "strided"):
             for slot, at in self.slots.items():
                 kind = KINDS[self.layout.dtype(slot)]
-                lines.append(f"    {at}{suffix} = pointer({places[slot]}, {kind}, {whole})")
-        lines += self._tiles(conditions) if self.tiled else self._line(conditions)
+                name = f"{at}_whole" if how == "whole" else at
+                lines.append(f'    {name} = pointer({places[slot]}, {kind}, "{how}")')
+        lines += self._tiles(" & ".join(whole)) if self.tiled else self._line(" & ".join(whole), " | ".join(apart))
         return lines
 
-    def _call(self, indent: str, *, whole: bool) -> list[str]:
+    def _call(self, indent: str, how: str) -> list[str]:
         where = ["ctx", "t"] if self.near or self.random else []
-        slots = [f"{at}_whole" if whole else at for at in self.slots.values()]
+        slots = [f"{at}_whole" if how == "whole" else at for at in self.slots.values()]
         rest = self._arguments()[len(slots) :]
-        masks = ["True", "True", "True"] if whole else ["inside", "updated", "False"]
+        masks = ["True", "True"] if how == "whole" else ["inside", "updated"]
         results = ", ".join(total.name for total in self.totals)
         head = f"{results} = {self.name}_block(" if results else f"{self.name}_block("
-        return call(indent, head, [*where, *slots, *rest, "i", *masks])
+        return call(indent, head, [*where, *slots, *rest, "i", *masks, f'"{how}"'])
 
     def _started(self, totals: Sequence[Total], shape: str, indent: str) -> list[str]:
         return [f"{indent}{x.name} = tl.full({shape}, {_START[x.how]}, {self.real})" for x in totals]
+
+    def _kept(self, totals: Sequence[Total], how: str, axes: Sequence[int], shape: str, indent: str) -> list[str]:
+        """Reduces what was gathered in one kind of step, and starts anew in the shape of the next."""
+        lines: list[str] = []
+        for total in totals:
+            lines.append(f"{indent}{how}_{total.name} = {_reduced(total, axes)}")
+            lines += self._started([total], shape, indent)
+        return lines
 
     def _stored(self, reduced: Sequence[str]) -> list[str]:
         columns = len(self.layout.totals)
@@ -229,76 +240,106 @@ class _Writer:
         lines += [f"    tl.store(partial + {x.column}, {text})" for x, text in zip(coarse, reduced, strict=True)]
         return lines
 
-    def _line(self, conditions: Sequence[str]) -> list[str]:
-        """The loops over a chunk that is a range of elements: whole blocks, then what is left in shorter steps."""
-        totals = [f"{_REDUCE[x.how]}({x.name}, 0)" for x in self.totals]
+    def _line(self, whole: str, apart: str) -> list[str]:
+        """The loops over a range of elements: whole blocks; what is left in shorter steps, which may be strided."""
         lines = [
             *self._started(self.totals, "(BLOCK,)", "    "),
             "    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)",
             "    end = chunk_field(ctx, chunk, C_COL_END)",
             "    rest = first",
-            f"    if {' & '.join(conditions)}:",
+            f"    if {whole}:",
             "        rest = end - (end - first) % BLOCK",
             "        for start in range(first, rest, BLOCK):",
             "            i = start + tl.arange(0, BLOCK)",
-            *self._call("            ", whole=True),
-        ]
-        for x, text in zip(self.totals, totals, strict=True):
-            lines += [f"    whole_{x.name} = {text}", *self._started([x], "(TAIL,)", "    ")]
-        lines += [
+            *self._call("            ", "whole"),
+            *self._kept(self.totals, "whole", (0,), "(TAIL,)", "    "),
             "    updated_end = tl.where(active, end, first)",
-            "    for start in range(rest, end, TAIL):",
-            "        i = start + tl.arange(0, TAIL)",
-            "        inside = i < end",
-            "        updated = i < updated_end",
-            *self._call("        ", whole=False),
+            f"    masked_end = tl.where({apart}, rest, end)",
         ]
-        both = [_BOTH[x.how].format(a=f"whole_{x.name}", b=text) for x, text in zip(self.totals, totals, strict=True)]
-        return [*lines, *self._stored(both)]
+        lines += self._masked("rest, masked_end", "TAIL", "masked", "    ")
+        lines += self._kept(self.totals, "masked", (0,), "(STRIDED,)", "    ")
+        lines.append("    if masked_end < end:")
+        # read again here, so that no register holds them until then
+        for slot, at in self.slots.items():
+            place = f"slot(ctx, t, {self.layout.slot(slot)})"
+            lines.append(f'        {at} = pointer({place}, {KINDS[self.layout.dtype(slot)]}, "strided")')
+        lines += self._masked("masked_end, end", "STRIDED", "strided", "        ")
+        sums = [_joined(x, f"whole_{x.name}", f"masked_{x.name}", _reduced(x, (0,))) for x in self.totals]
+        return [*lines, *self._stored(sums)]
 
-    def _tiles(self, conditions: Sequence[str]) -> list[str]:
-        """The loops over a chunk of rows and columns, or of small matrices."""
+    def _masked(self, bounds: str, size: str, how: str, indent: str) -> list[str]:
+        return [
+            f"{indent}for start in range({bounds}, {size}):",
+            f"{indent}    i = start + tl.arange(0, {size})",
+            f"{indent}    inside = i < end",
+            f"{indent}    updated = i < updated_end",
+            *self._call(f"{indent}    ", how),
+        ]
+
+    def _tiles(self, whole: str) -> list[str]:
+        """The loops over a chunk of rows and columns: whole tiles, then tiles of FEWER rows; or of small matrices."""
         rows = [total for total in self.totals if total.extent == "row"]
         cols = [total for total in self.totals if total.extent == "col"]
         coarse = [total for total in self.totals if total.extent not in VECTORS]
         if any(total.extent == "matrix" for total in self.totals):
             raise BackendError("triton: a reduction over matrices in a sweep is not built yet")
-        totals = [f"{_REDUCE[x.how]}({_REDUCE[x.how]}({_REDUCE[x.how]}({x.name}, 2), 1), 0)" for x in coarse]
         outer = [v for v in self.vectors if self.layout.value(v).extent in ("matrix", "col")]
-        inner = [v for v in self.vectors if self.layout.value(v).extent == "row"]
+        full, fewer, inside = "(M, R, C)", "(M, FEWER, C)", "            "
         lines = [
             "    rows = tl.load(table(ctx, VIEW, tl.int64) + t * 3 + 1)",
             "    cols = tl.load(table(ctx, VIEW, tl.int64) + t * 3 + 2)",
-            f"    whole = {' & '.join([*conditions, '(cols % 16 == 0)'])}",
-            *self._started(coarse, "(M, R, C)", "    "),
+            f"    whole = {whole} & (cols % 16 == 0)",
             "    matrix_end = chunk_field(ctx, chunk, C_MATRIX_END)",
             "    updated_end = tl.where(active, matrix_end, 0)",
+            "    first = chunk_field(ctx, chunk, C_ROW)",
             "    row_end = chunk_field(ctx, chunk, C_ROW_END)",
             "    col_end = chunk_field(ctx, chunk, C_COL_END)",
+            *(f"    all_{x.name} = {_START[x.how]}" for x in coarse),
             "    for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):",
             "        this_matrix = (matrix + tl.arange(0, M))[:, None, None]",
             "        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):",
             "            this_col = (col + tl.arange(0, C))[None, None, :]",
-            *(self._vector(v, "            ") for v in outer),
-            *self._started(cols, "(M, R, C)", "            "),
-            "            for row in range(chunk_field(ctx, chunk, C_ROW), row_end, R):",
-            "                this_row = (row + tl.arange(0, R))[None, :, None]",
-            *(self._vector(v, "                ") for v in inner),
-            *self._started(rows, "(M, R, C)", "                "),
-            "                if whole & (matrix + M <= matrix_end) & (row + R <= row_end) & (col + C <= col_end):",
-            "                    i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col",
-            *self._call("                    ", whole=True),
-            "                else:",
-            "                    i = (this_matrix * rows + this_row) * cols + this_col",
-            "                    inside = (this_matrix < matrix_end) & (this_row < row_end) & (this_col < col_end)",
-            "                    updated = inside & (this_matrix < updated_end)",
-            *self._call("                    ", whole=False),
+            *(self._vector(v, inside) for v in outer),
+            *self._started([*coarse, *cols], full, inside),
+            "            rest = first",
+            "            if M == 1:",
+            "                if whole & (col + C <= col_end):",
+            "                    rest = row_end - (row_end - first) % R",
+            "                    for row in range(first, rest, R):",
+            *self._step("whole", rows, "R", "                        "),
+            *self._kept(coarse, "whole", (2, 1, 0), fewer, inside),
+            *self._kept(cols, "whole", (1,), fewer, inside),
+            "            for row in range(rest, row_end, FEWER):",
+            *self._step("strided", rows, "FEWER", "                "),
         ]
+        for x in coarse:
+            lines.append(
+                f"{inside}all_{x.name} = {_joined(x, f'all_{x.name}', f'whole_{x.name}', _reduced(x, (2, 1, 0)))}"
+            )
+        for ordinal, x in enumerate(cols):
+            lines += self._vector_partial(x, ordinal, _joined(x, f"whole_{x.name}", _reduced(x, (1,))), "", inside)
+        return [*lines, *self._stored([f"all_{x.name}" for x in coarse])]
+
+    def _step(self, how: str, rows: Sequence[Total], height: str, indent: str) -> list[str]:
+        """One tile."""
+        inner = [v for v in self.vectors if self.layout.value(v).extent == "row"]
+        lines = [
+            f"{indent}this_row = (row + tl.arange(0, {height}))[None, :, None]",
+            *(self._vector(v, indent) for v in inner),
+            *self._started(rows, f"(M, {height}, C)", indent),
+        ]
+        if how == "whole":
+            lines.append(f"{indent}i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col")
+        else:
+            lines += [
+                f"{indent}i = (this_matrix * rows + this_row) * cols + this_col",
+                f"{indent}inside = (this_matrix < matrix_end) & (this_row < row_end) & (this_col < col_end)",
+                f"{indent}updated = inside & (this_matrix < updated_end)",
+            ]
+        lines += self._call(indent, how)
         for ordinal, total in enumerate(rows):
-            lines += self._vector_partial(total, ordinal, "                ")
-        for ordinal, total in enumerate(cols):
-            lines += self._vector_partial(total, ordinal, "            ")
-        return [*lines, *self._stored(totals)]
+            lines += self._vector_partial(total, ordinal, _reduced(total, (2,)), height, indent)
+        return lines
 
     def _vector(self, value: str, indent: str) -> str:
         place = self.layout.value(value)
@@ -307,26 +348,39 @@ class _Writer:
         at = f"word(ctx, {upper}_WIDTH) * {place.column} + tl.load(table(ctx, {upper}_OFFSET, tl.int64) + t)"
         return f"{indent}{self.vectors[value]} = get(table(ctx, {upper}_READ, {self.real}) + {at} + {entry}, {mask})"
 
-    def _vector_partial(self, total: Total, ordinal: int, indent: str) -> list[str]:
+    def _vector_partial(self, total: Total, ordinal: int, reduced: str, height: str, indent: str) -> list[str]:
         """The chunk's part of row totals (of its columns) or of column totals (of its rows)."""
         row = total.extent == "row"
-        upper, part, per = (
-            ("ROW", "(col // C)", "rows") if row else ("COL", "chunk_field(ctx, chunk, C_ROW_BLOCK)", "cols")
-        )
-        axis, end = (2, "row_end") if row else (1, "col_end")
-        step = "(row + tl.arange(0, R))[None, :]" if row else "(col + tl.arange(0, C))[None, :]"
-        base = f"word(ctx, {upper}_PARTIAL_WIDTH) * {ordinal} + tl.load(table(ctx, {upper}_PARTIAL_AT, tl.int64) + t)"
-        matrices = "tl.load(table(ctx, VIEW, tl.int64) + t * 3)"
-        unit_in_matrix = f"(matrix + tl.arange(0, M))[:, None] * {per} + {step}"
-        mask = f"((matrix + tl.arange(0, M))[:, None] < matrix_end) & ({step} < {end})"
+        upper, per = ("ROW", "rows") if row else ("COL", "cols")
+        part = "(col // C)" if row else "chunk_field(ctx, chunk, C_ROW_BLOCK)"
+        step = f"(row + tl.arange(0, {height}))[None, :]" if row else "(col + tl.arange(0, C))[None, :]"
+        end = "row_end" if row else "col_end"
         return [
-            f"{indent}tile = {base} + {part} * {matrices} * {per}",
+            f"{indent}tile = word(ctx, {upper}_PARTIAL_WIDTH) * {ordinal}",
+            f"{indent}tile += tl.load(table(ctx, {upper}_PARTIAL_AT, tl.int64) + t)",
+            f"{indent}tile += {part} * tl.load(table(ctx, VIEW, tl.int64) + t * 3) * {per}",
             f"{indent}put(",
-            f"{indent}    table(ctx, {upper}_PARTIAL, {self.real}) + tile + {unit_in_matrix},",
-            f"{indent}    {_REDUCE[total.how]}({total.name}, {axis}),",
-            f"{indent}    {mask},",
+            f"{indent}    table(ctx, {upper}_PARTIAL, {self.real}) + tile",
+            f"{indent}    + (matrix + tl.arange(0, M))[:, None] * {per} + {step},",
+            f"{indent}    {reduced},",
+            f"{indent}    ((matrix + tl.arange(0, M))[:, None] < matrix_end) & ({step} < {end}),",
             f"{indent})",
         ]
+
+
+def _reduced(total: Total, axes: Sequence[int]) -> str:
+    text = total.name
+    for axis in axes:
+        text = f"{_REDUCE[total.how]}({text}, {axis})"
+    return text
+
+
+def _joined(total: Total, *parts: str) -> str:
+    """Parts of a total as one."""
+    text = parts[0]
+    for part in parts[1:]:
+        text = _BOTH[total.how].format(a=text, b=part)
+    return text
 
 
 def emit_sweep(name: str, sweep: Sweep, layout: Layout, *, tiled: bool) -> SweepCode:

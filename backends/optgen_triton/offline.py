@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from optgen.errors import BackendError, suggest
-from optgen.runtime.gpu_abi import WARPS
+from optgen.runtime.gpu_abi import REGISTERS, WARPS
 
 #: Targets by name: Triton's backend, architecture and threads of a warp.
 TARGETS: Mapping[str, tuple[str, int | str, int]] = {
@@ -44,11 +44,19 @@ def compile_kernels(source: str, target: str, *, fusion: bool = True) -> dict[st
     if importlib.util.find_spec("triton") is None:
         raise BackendError("compiling for a GPU needs the package triton: pip install triton")
     os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
-    functions = load_kernels(source)
-    return {name: compile_kernel(kernel, target, fusion=fusion) for name, kernel in functions.items()}
+    return {name: compile_kernel(kernel, target, fusion=fusion) for name, kernel in load_kernels(source).items()}
 
 
-def load_kernels(source: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel that triton can compile, and the warps it is launched with."""
+
+    function: Any
+    warps: int
+    is_sweep: bool
+
+
+def load_kernels(source: str) -> dict[str, Kernel]:
     """The kernels of a module's text, which triton reads from a file."""
     with tempfile.TemporaryDirectory(prefix="optgen-") as folder:
         path = Path(folder) / "kernels.py"
@@ -60,27 +68,36 @@ def load_kernels(source: str) -> dict[str, Any]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-        return cast("dict[str, Any]", module.FUNCTIONS)
+        wide = cast(int, module.MANIFEST["warps"])
+        functions = cast("dict[str, Any]", module.FUNCTIONS)
+        sweeps = [name for name in functions if name.startswith("sweep_")]
+        return {
+            name: Kernel(function, wide if name in sweeps else WARPS, name in sweeps)
+            for name, function in functions.items()
+        }
 
 
-def compile_kernel(kernel: Any, target: str, *, fusion: bool = True) -> Compiled:
+def compile_kernel(kernel: Kernel, target: str, *, fusion: bool = True) -> Compiled:
     """One kernel, for all of its phases."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    phases = len(re.findall(r"if FROM <= \d+", str(kernel.src)))
+    phases = len(re.findall(r"if FROM <= \d+", str(kernel.function.src)))
     given = {"FROM": 0, "UPTO": phases}
-    names = cast("list[str]", kernel.arg_names)
+    names = cast("list[str]", kernel.function.arg_names)
     source = ASTSource(
-        kernel,
+        kernel.function,
         signature={name: "constexpr" if name in given else "*i64" for name in names},
         constexprs={name: given[name] for name in names if name in given},
         attrs={(0,): [["tt.divisibility", 16]]},
     )
-    options = {"num_warps": WARPS, "enable_fp_fusion": fusion}
+    kind, architecture, lanes = TARGETS[target]
+    options = {"num_warps": kernel.warps * 32 // lanes, "enable_fp_fusion": fusion}
+    if kernel.is_sweep and kind == "cuda":
+        options["maxnreg"] = REGISTERS
     compiler = cast("Callable[..., Any]", triton.compile)  # pyright: ignore[reportUnknownMemberType]
-    made: Any = compiler(source, target=GPUTarget(*TARGETS[target]), options=options)
+    made: Any = compiler(source, target=GPUTarget(kind, architecture, lanes), options=options)
     stages = cast("dict[str, str | bytes]", made.asm)
     texts = {stage: text for stage, text in stages.items() if isinstance(text, str)}
     binary = next((code for code in stages.values() if isinstance(code, bytes)), b"")

@@ -56,14 +56,20 @@ class GpuWord(IntEnum):
 
 #: Elements of one step of a program, and its warps: eight elements a thread, two loads of 16 bytes in float32.
 BLOCK = 1024
-#: Elements of a step where they are fewer, or do not lie in order.
-TAIL = 256
+#: Elements of a step where they are fewer, and where they do not lie in order.
+TAIL, STRIDED = 256, 128
 WARPS = 4
+#: Of sweeps that hold more values per element, or see rows and columns: four elements a thread, so that registers do.
+MANY_WARPS, FEW_VALUES = 8, 3
+#: Registers of a thread of a sweep at most: two programs of MANY_WARPS fit a multiprocessor. Left to itself NVIDIA's
+#: assembler stays below some bound that lets more programs in, and keeps a few registers in memory for that.
+REGISTERS = 128
 #: Elements of a chunk: enough to make its first, dependent loads of the tables cheap, few enough to balance the load.
 CHUNK_ELEMENTS = 16 * BLOCK
-#: Steps over tensors with rows and columns: (matrices, rows, columns) of large matrices and of small ones.
-LARGE = (1, 4, 256)
-SMALL = (16, 8, 8)
+#: Steps over tensors with rows and columns: matrices, rows and columns of a tile, and rows where it is not whole. Small
+#: matrices have at most as many rows and columns as their tiles have columns.
+LARGE = (1, 4, 256, 1)
+SMALL = (16, 2, 8, 2)
 #: Rows of a chunk of a large matrix, and matrices of a chunk of small ones.
 CHUNK_ROWS = 64
 CHUNK_MATRICES = 16 * SMALL[0]

@@ -13,7 +13,7 @@ from optgen.runtime.layout import CHUNK_FIELDS
 
 def is_small(shape: Shape) -> bool:
     """Whether many matrices fit one step of a program."""
-    return shape.rows <= SMALL[1] and shape.cols <= SMALL[2]
+    return max(shape.rows, shape.cols) <= SMALL[2]
 
 
 def cut(tensor: int, shape: Shape, *, tiled: bool) -> Words:

@@ -69,6 +69,9 @@ class GpuTables:
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
         self.coupled = coupled(manifest)
+        # warps of AMD's data-centre processors are twice as wide, and have registers enough
+        self._halves = 2 if torch.version.hip else 1
+        self._limits = {} if torch.version.hip else {"maxnreg": gpu_abi.REGISTERS}
         self._kernels = [cast("Mapping[str, Kernel]", module.kernels) for module in modules]
         self._views = [view(info.shape, manifest["matrix"]) for info in infos]
         self._players = [info.player for info in infos]
@@ -192,27 +195,29 @@ class GpuTables:
 
     def _sweep(self, index: int) -> None:
         for m, programs in enumerate(self._programs):
-            self._call(m, f"sweep_{index}", programs, {})
+            warps = self.modules[m].manifest.get("warps", gpu_abi.WARPS)
+            self._call(m, f"sweep_{index}", programs, warps, **self._limits)
 
     def _between(self, boundary: int, number: int, launch: Launch) -> None:
         names = [self._launches(m)[boundary][number]["function"] for m in range(len(self.modules))]
         if launch["grid"] != "one":
             for m, name in enumerate(names):
-                self._call(m, name, self._blocks[launch["grid"]][m], {})
+                self._call(m, name, self._blocks[launch["grid"]][m])
         elif len(names) == 1:
-            self._call(0, names[0], 1, {"FROM": 0, "UPTO": len(launch["phases"])})
+            self._call(0, names[0], 1, FROM=0, UPTO=len(launch["phases"]))
         else:
             for phase, extent in enumerate(launch["phases"]):
                 for m, name in enumerate(names if extent == "tensor" else names[:1]):
-                    self._call(m, name, 1, {"FROM": phase, "UPTO": phase + 1})
+                    self._call(m, name, 1, FROM=phase, UPTO=phase + 1)
 
     def _launches(self, module: int) -> list[list[Launch]]:
         return self.modules[module].manifest.get("launches", [])
 
-    def _call(self, module: int, name: str, programs: int, constants: Mapping[str, int]) -> None:
+    def _call(self, module: int, name: str, programs: int, warps: int = gpu_abi.WARPS, **constants: int) -> None:
         if programs:
             self._calls += 1
-            self._kernels[module][name][(programs,)](self._contexts[module], **constants, num_warps=gpu_abi.WARPS)
+            kernel = self._kernels[module][name][(programs,)]
+            kernel(self._contexts[module], num_warps=max(warps // self._halves, 1), **constants)
 
     def calls(self) -> int:
         """Kernels launched by the last run."""

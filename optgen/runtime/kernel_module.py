@@ -86,6 +86,7 @@ Manifest = TypedDict(
         "stages": list[list[tuple[str, str]]],
         "variants": list[Variant],
         "launches": NotRequired[list[list[Launch]]],
+        "warps": NotRequired[int],
     },
 )
 

@@ -1,15 +1,15 @@
 """What generated Triton kernels are written with: tables, slots, loads and stores, totals, and a few functions.
 
-A sweep's block function sees elements ``i`` of the tensor, a tile of offsets in walking order. ``WHOLE``: all of them
-exist and every slot lies in order at an address that is a multiple of 16, so that loads are vectorised; otherwise
-``inside`` masks them and each slot may have strides of its own.
+A sweep's block function sees elements ``i`` of a tensor, a tile of offsets in walking order. ``HOW`` it does: "whole",
+where all of them exist and every slot lies in order at an address that is a multiple of 16, so that loads are
+vectorised; "masked", where those ``inside`` exist; "strided", where each slot may have strides of its own as well.
 
 ===================================  =============================================================================
 ``table(ctx, WORD, kind)``           pointer to a table
 ``slot(ctx, t, column)``             where a slot of a tensor lies: its address, and the address of its layout or 0
-``plain(slot)``                      whether ``WHOLE`` may be used for it
-``pointer(slot, kind, WHOLE)``       the slot as a pointer, which ``load`` and ``store`` take
-``load(at, i, inside, WHOLE)``       elements, 0 outside; ``store(at, i, x, inside, WHOLE)``
+``plain(slot)``                      whether it may be read whole; ``strided(slot)``: whether it does not lie in order
+``pointer(slot, kind, HOW)``         the slot as a pointer, which ``load`` and ``store`` take
+``load(at, i, inside, HOW)``         elements, 0 outside; ``store(at, i, x, inside, HOW)``
 ``laplacian(...) neighbors(...)``    sums over the neighbours of a tensor
 ``add_total max_total min_total``    combine elements into a total; ``sum_of max_of min_of`` reduce it at the end
 ``get(cells, here)``                 entries of a table, 0 where not ``here``; ``put(cells, x, here)``
@@ -195,10 +195,16 @@ def plain(place):
 
 
 @triton.jit
-def pointer(place, kind: tl.constexpr, WHOLE: tl.constexpr):
+def strided(place):
+    """Whether a slot does not lie in order."""
+    return place[1] != 0
+
+
+@triton.jit
+def pointer(place, kind: tl.constexpr, HOW: tl.constexpr):
     """A slot as load and store take it."""
     first = place[0].to(tl.pointer_type(kind))
-    if WHOLE:
+    if HOW == "whole":
         first = tl.multiple_of(first, 16)
     return first, place[1]
 
@@ -220,16 +226,24 @@ def _placed(layout, i):
 
 
 @triton.jit
-def load(at, i, inside, WHOLE: tl.constexpr):
+def load(at, i, inside, HOW: tl.constexpr):
     """Elements of a slot, as stored; 0 where not inside."""
-    return tl.load(at[0] + i) if WHOLE else tl.load(at[0] + _placed(at[1], i), mask=inside, other=0)
+    if HOW == "whole":
+        x = tl.load(at[0] + i)
+    elif HOW == "masked":
+        x = tl.load(at[0] + i, mask=inside, other=0)
+    else:
+        x = tl.load(at[0] + _placed(at[1], i), mask=inside, other=0)
+    return x
 
 
 @triton.jit
-def store(at, i, x, inside, WHOLE: tl.constexpr):
+def store(at, i, x, inside, HOW: tl.constexpr):
     """Replaces elements of a slot."""
-    if WHOLE:
+    if HOW == "whole":
         tl.store(at[0] + i, x)
+    elif HOW == "masked":
+        tl.store(at[0] + i, x, mask=inside)
     else:
         tl.store(at[0] + _placed(at[1], i), x, mask=inside)
 
@@ -252,6 +266,18 @@ def neighbours_plain(ctx, t, column: tl.constexpr, GRADIENT: tl.constexpr):
 
 
 @triton.jit
+def neighbours_strided(ctx, t, column: tl.constexpr):
+    """Whether a slot of any neighbour does not lie in order."""
+    first = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t)
+    end = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t + 1)
+    any_strided = first != first
+    for e in range(first, end):
+        u = tl.load(table(ctx, NEIGHBOUR, tl.int64) + e)
+        any_strided = any_strided | strided(slot(ctx, u, column))
+    return any_strided
+
+
+@triton.jit
 def near(
     ctx,
     t,
@@ -262,7 +288,7 @@ def near(
     kind: tl.constexpr,
     GRADIENT: tl.constexpr,
     OWN: tl.constexpr,
-    WHOLE: tl.constexpr,
+    HOW: tl.constexpr,
 ):
     """The sum over a tensor's neighbours of a*own - b*other, or without OWN of b*other, for elements of a slot."""
     first = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t)
@@ -274,8 +300,8 @@ def near(
         there = inside
         if GRADIENT:
             there = inside & (tl.load(table(ctx, MODE, tl.int64) + u) + i * 0 == ACTIVE)
-        at = pointer(slot(ctx, u, column), kind, WHOLE)
-        other = load(at, i, there, WHOLE).to(own.dtype)
+        at = pointer(slot(ctx, u, column), kind, HOW)
+        other = load(at, i, there, HOW).to(own.dtype)
         if OWN:
             total += tl.load(table(ctx, NEIGHBOUR_OWN, own.dtype) + e) * own - b * other
         else:
@@ -309,21 +335,21 @@ def at_random(ctx, t, x, i, stream: tl.constexpr):
 
 
 @triton.jit
-def add_total(total, x, inside, WHOLE: tl.constexpr):
+def add_total(total, x, inside, HOW: tl.constexpr):
     """A sum's next elements."""
-    return total + (x if WHOLE else tl.where(inside, x, 0.0))
+    return total + (x if HOW == "whole" else tl.where(inside, x, 0.0))
 
 
 @triton.jit
-def max_total(total, x, inside, WHOLE: tl.constexpr):
+def max_total(total, x, inside, HOW: tl.constexpr):
     """A maximum's next elements."""
-    return maximum(total, x if WHOLE else tl.where(inside, x, -INFINITY))
+    return maximum(total, x if HOW == "whole" else tl.where(inside, x, -INFINITY))
 
 
 @triton.jit
-def min_total(total, x, inside, WHOLE: tl.constexpr):
+def min_total(total, x, inside, HOW: tl.constexpr):
     """A minimum's next elements."""
-    return minimum(total, x if WHOLE else tl.where(inside, x, INFINITY))
+    return minimum(total, x if HOW == "whole" else tl.where(inside, x, INFINITY))
 
 
 @triton.jit

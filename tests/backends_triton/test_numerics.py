@@ -1,0 +1,46 @@
+"""Triton kernels against the float64 reference, in triton's interpreter: every shipped rule, and the dtypes kept.
+
+Interpreting and compiling do not mix in a process, so rules run in processes of their own, several at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optgen.spec.loader import shipped
+
+pytest.importorskip("triton")
+
+PROGRAM = Path(__file__).with_name("interpreted.py")
+#: Processes that share the rules: importing what they need takes seconds.
+SHARES = 4
+
+
+def interpreted(dtype: str, rules: list[str]) -> None:
+    """Fails with the reports of the rules that do not agree."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
+    command = [sys.executable, "-W", "ignore", str(PROGRAM), dtype, *rules]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["rule"] for each in found] == rules
+    wrong = [f"{each['rule']}: {each['says']}" for each in found if not each["ok"]]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_rule_in_float32(share: int) -> None:
+    interpreted("float32", shipped()[share::SHARES])
+
+
+@pytest.mark.parametrize("dtype", ["mixed", "bfloat16", "bfloat16,master", "float16,g=float32", "bfloat16,stochastic"])
+def test_other_dtypes(dtype: str) -> None:
+    """Of rules that between them have reductions, a graph, rows and columns, and several variants."""
+    chosen = {"mixed": ["neat"], "bfloat16": ["adafactor", "neat"]}.get(dtype, ["adamw"])
+    interpreted(dtype, chosen)
