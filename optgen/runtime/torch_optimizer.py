@@ -17,7 +17,7 @@ from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
-from optgen.runtime.torch_plan import plan
+from optgen.runtime.torch_plan import Plan, plan
 from optgen.runtime.torch_saved import OPTGEN, Saved, describe_groups, identity, read_saved
 from optgen.runtime.torch_state import Slots, copied, schemas
 from optgen.runtime.torch_storage import StateDtype
@@ -75,7 +75,9 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         super().__init__(cast(Any, params), {**torch_flags.FLAGS, **defaults})
         self._spread_over_all()
         self._made = True
-        members = self._bind().plan.members
+        made = self._bind().plan
+        self._warn_unnamed(made)
+        members = made.members
         sets, names = [member.dtypes for member in members], [member.name for member in members]
         torch_storage.warn_lost_updates(self.RULE.class_name, sets, names)
 
@@ -219,8 +221,6 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         if self.RULE.layers:
             for group, part in zip(groups, torch_groups.split(options.players, groups, PLAYERS), strict=True):
                 self._set_players(group, part)
-            if options.players is None and not any(group.get(NAMES) for group in groups):
-                torch_groups.warn_unnamed(self.RULE, [player for group in groups for player in group[PLAYERS]])
             torch_groups.check_matched(options.players, set(), groups, PLAYERS)
         for argument in self._per_parameter_arguments():
             given = options.per_parameter.get(argument)
@@ -230,6 +230,12 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         if self.RULE.depth:
             self._set_depths()
             torch_groups.check_matched(options.depths, set(), groups, DEPTHS)
+
+    def _warn_unnamed(self, made: Plan) -> None:
+        """A warning if layers matter to the kernels in use, and were made up for want of names."""
+        named = self._options.players is not None or any(group.get(NAMES) for group in self.param_groups)
+        if self.RULE.layers and not named and made.uses_layers:
+            torch_groups.warn_unnamed(self.RULE, list(made.players))
 
     def _spread(self, group: Group) -> None:
         """The same for one group added later: maps and words hold for it, lists do not reach it."""

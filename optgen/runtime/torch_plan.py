@@ -81,6 +81,16 @@ class Plan:
                 return part, part.modules[part.module_of[part.members.index(index)]]
         raise IndexError(f"no parameter {index}")
 
+    @property
+    def uses_layers(self) -> bool:
+        """Whether the kernels in use work on layers; of the interpreter, which has none, the rule's text is asked."""
+        manifests = [module.manifest for part in self.parts for module in part.modules]
+        if any("stages" not in manifest for manifest in manifests):
+            return self.rule.layers
+        extents = {extent for m in manifests for stages in m["stages"] for _, extent in stages}
+        slots = {slot["extent"] for m in manifests for slot in m["slots"]}
+        return "layer" in extents | slots or any(manifest["graph"] for manifest in manifests)
+
     def infos(self, part: Part) -> list[TensorInfo]:
         """What the tables of a part are told about their tensors."""
         number = {player: i for i, player in enumerate(self.players)}

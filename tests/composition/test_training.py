@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import pytest
@@ -63,6 +64,18 @@ def test_the_class_says_what_it_is_made_of() -> None:
     assert cls.__doc__ is not None
     assert "ema_decay: decay of the average" in cls.__doc__
     assert "opt.evaluation_weights()" in cls.__doc__
+
+
+def test_layers_are_spoken_of_where_they_matter() -> None:
+    params = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    cls = optgen.compile("clip_norm+adamw")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cls(params)  # type: ignore[call-arg]
+        cls(params, clip_norm_over="tensor")  # type: ignore[call-arg]
+    with pytest.warns(UserWarning, match="works on layers, but the parameters have no names") as caught:
+        cls(params, clip_norm_over="layer")  # type: ignore[call-arg]
+    assert caught[0].filename == __file__
 
 
 def test_probe_is_refused_by_its_place(tmp_path: Any) -> None:
