@@ -27,6 +27,8 @@ from optgen.runtime.storage import DtypeSet
 LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba"), "triton": ("cuda", "triton")}
 #: The float64 interpreter: no module, no cache, any rule.
 REFERENCE = "reference"
+#: How names end of rules that set weights to evaluate with; they are built with the rule they belong to.
+EVALUATES = "_eval"
 
 
 class Compiler(Protocol):
@@ -182,8 +184,9 @@ def _not_built(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hyper
 
 def _argument(rule: RuleInfo) -> str:
     """How a command names the rule: by the text that a build folder holds if the rule is not a shipped one."""
-    text = Path(rule.folder) / f"{rule.name}.yaml"
-    return str(text) if rule.folder and text.is_file() else rule.name
+    name = rule.name.removesuffix(EVALUATES) if rule.prefix else rule.name
+    text = Path(rule.folder) / f"{name}.yaml"
+    return str(text) if rule.folder and text.is_file() else name
 
 
 def _given(rule: RuleInfo, differing: Settled, hypers: Hypers) -> dict[str, object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 import optgen
-from optgen.errors import StateError, UsageError
+from optgen.errors import BackendError, StateError, UsageError
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.spec.loader import cases, load, loads
 from tests.cli.support import optgen as run
@@ -254,5 +256,18 @@ def test_a_build_folder_holds_their_kernels(tmp_path: Path) -> None:
     text = (tmp_path / "adamw_ema" / "evaluation_numba_float32.py").read_text(encoding="utf-8")
     assert "ema_average" in text
     assert "optgen build adamw+ema " in text
+    sys.path.insert(0, str(tmp_path))
+    try:
+        cls = importlib.import_module("adamw_ema.torch").AdamWEma
+    finally:
+        sys.path.remove(str(tmp_path))
+    optimizer = cls(parameters(torch.float32), lr=0.1, ema_decay=0.5)
+    train(optimizer, 2)
+    wanted = average(optimizer)
+    with optimizer.evaluation_weights():
+        assert same(weights(optimizer), wanted)
+    (tmp_path / "adamw_ema" / "evaluation_numba_float32.py").unlink()
+    with pytest.raises(BackendError, match=r"build them with `optgen build \S+/adamw_ema/adamw_ema\.yaml "):
+        cls(parameters(torch.float32)).eval()
     result = run("explain", "adamw+ema#eval", "--format", "json")
     assert '"bytes_per_param": 8' in result.stdout
