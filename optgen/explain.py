@@ -22,6 +22,8 @@ from optgen.variant_choice import Situation, chosen, reached
 
 #: Neighbours whose values a stencil reads: two, as on a path.
 NEIGHBOURS = 2
+#: Dtype sets whose figures are told beside those of float32.
+STORED = ("bfloat16", "bfloat16,*=bfloat16", "bfloat16,master")
 
 _NOT_NOT = re.compile(r"not \(not (\w+)\)")
 
@@ -80,6 +82,13 @@ class ClaimData(TypedDict):
     rule: str
     when: dict[str, Setting]
     shown: str
+
+
+class StorageData(TypedDict):
+    """Figures of the primary variant in one dtype set, beside those in float32."""
+
+    bytes_per_param: int
+    state_bytes_per_param: int
 
 
 class Explanation(TypedDict):
@@ -153,6 +162,23 @@ def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation
         inexact=rounded,
         claims=[_claim(spec, claim) for claim in spec.claims],
     )
+
+
+def storage(spec: Spec, given: Mapping[str, Value] | None = None) -> dict[str, StorageData]:
+    """What a rule costs in narrow storage, by the text of the dtype set."""
+    checked = compiler.settings(spec, given or {})
+    situation = _situation(spec, checked)
+    found: dict[str, StorageData] = {}
+    for text in STORED:
+        module = view(to_kernels(spec, checked, text))
+        needed = {slot for variant in reached(module, situation) for slot in variant.slots}
+        found[text] = StorageData(
+            bytes_per_param=_variant(module, chosen(module, situation))["bytes_per_param"],
+            state_bytes_per_param=sum(
+                WIDTH[slot.dtype] for slot in module.slots if slot.extent == "elem" and slot.name in needed
+            ),
+        )
+    return found
 
 
 def _situation(spec: Spec, given: Mapping[str, Value]) -> Situation:

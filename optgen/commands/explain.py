@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -14,7 +14,7 @@ from optgen.commands.arguments import read_assignments, set_option
 from optgen.commands.output import code, table
 
 if TYPE_CHECKING:
-    from optgen.explain import Explanation, SweepData, VariantData
+    from optgen.explain import Explanation, StorageData, SweepData, VariantData
     from optgen.spec.model import Spec
     from optgen.spec.syntax import Stmt
 
@@ -46,14 +46,16 @@ def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> N
 
         click.echo(to_latex(spec))
         return
-    from optgen.explain import explain
+    from optgen.explain import explain, storage
 
     given = accept(spec, read_assignments(assignments, _choices(spec)))
     found = explain(spec, given)
     if form == "json":
-        click.echo(json.dumps(_finite(found), indent=2, allow_nan=False))
+        whole = {**found, "storage": storage(spec, given)}
+        click.echo(json.dumps(_finite(whole), indent=2, allow_nan=False))
     else:
         _text(spec, found)
+        _storage(storage(spec, given))
 
 
 def _choices(spec: Spec) -> dict[str, object]:
@@ -104,6 +106,13 @@ def _text(spec: Spec, found: Explanation) -> None:
     for claim in found["claims"]:
         how = {"proven": "proven from the equations", "numeric": "numeric: `optgen check` runs both rules"}
         click.echo(f"  claim: {claim['text']} ({how[claim['shown']]})")
+
+
+def _storage(costs: Mapping[str, StorageData]) -> None:
+    """What the rule costs in other dtypes: of parameters and gradients, `*=` of state, with or without a master."""
+    _head("storage")
+    rows = [(t, str(d["bytes_per_param"]), str(d["state_bytes_per_param"])) for t, d in costs.items()]
+    table(("dtypes", "bytes per param", "of state"), rows, right=(1, 2))
 
 
 def _head(title: str) -> None:
