@@ -280,7 +280,6 @@ DECLARED: dict[str, tuple[str, str, str]] = {
     "half precision state": ("state: {§m: {start: zeros_like(param), dtype: float16}}", "is not built yet", "float32"),
     "input per element": ("inputs: {§hz: elem}", "an input over", "declare it over the model"),
     "blocks": ("matrix: blocks(§4)", "blocks(n) is not built yet", ""),
-    "two rules": ("when: §ndim(param) == 2\nelse: adamw", "when/else is not built yet", ""),
     "probe": ("probe: §param = param + g", "the probe stage is not built yet", ""),
 }
 
@@ -327,7 +326,7 @@ def test_declarations_that_are_not_built(case: str) -> None:
 
 def test_a_transform_alone_has_no_kernels() -> None:
     text = "optgen: 1\nname: mine\ntitle: mine\nkind: transform\nhyper:\n  k: {default: 1.0}\ngradient: §g = k*g\n"
-    check_refused(text, "a transform has no kernels of its own", "joining a rule")
+    check_refused(text, "a transform has no kernels of its own", "join it to a rule: RULE+mine")
 
 
 # Text form
