@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from functools import partialmethod
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from optgen.errors import BackendError, UsageError, suggest
 from optgen.extras import missing
 
 if TYPE_CHECKING:
     from optgen.rule import Rule
+    from optgen.runtime.jax_transform import Transformation
     from optgen.runtime.torch_optimizer import Optimizer
     from optgen.spec.model import Spec
 
@@ -52,17 +54,25 @@ def compose(*parts: Spec | str | os.PathLike[str]) -> Rule:
     return Rule.of(loader.combine([part.spec if isinstance(part, Rule) else part for part in parts]))
 
 
+@overload
+def compile(  # noqa: A001
+    rule: Spec | str | os.PathLike[str], framework: Literal["torch"] = "torch", backend: str | None = None
+) -> type[Optimizer]: ...
+@overload
+def compile(  # noqa: A001
+    rule: Spec | str | os.PathLike[str], framework: Literal["jax"], backend: str | None = None
+) -> Callable[..., Transformation]: ...
 def compile(  # noqa: A001
     rule: Spec | str | os.PathLike[str], framework: str = "torch", backend: str | None = None
-) -> type[Optimizer]:
-    """The optimizer class of a rule, generated and imported.
+) -> type[Optimizer] | Callable[..., object]:
+    """The optimizer class of a rule, generated and imported; for JAX the factory of its optax transformation.
 
     The class and the kernels of its default choices go to the user's cache folder; other choices are compiled when an
     optimizer asks for them. `backend` is what instances run on unless they name another; None picks by device.
     Raises SpecError for what the text gets wrong, and BackendError or UsageError for what cannot be served.
     """
     from optgen.backend.registry import installed
-    from optgen.generate import FRAMEWORKS, Request, files, write
+    from optgen.generate import FRAMEWORKS, Request, files, frameworks_of, front_end, write
     from optgen.runtime import cache
 
     spec = load(rule).spec if isinstance(rule, str | os.PathLike) else rule
@@ -72,7 +82,10 @@ def compile(  # noqa: A001
         raise UsageError(f'there is no front end for "{framework}"; there is one for {built}. {hint}'.rstrip())
     about = _about(spec, framework, backend)
     key = cache.key(spec.name, about)
-    backends = installed()[:1] if backend is None else [backend]
+    serving = [name for name in installed() if framework in frameworks_of([name])]
+    backends = serving[:1] if backend is None else [backend]
+    if backend is not None and framework not in frameworks_of(backends):
+        raise BackendError(f'the backend "{backend}" does not serve {framework}; {" or ".join(serving)} would')
     text, module = f"{spec.name}.yaml", f"optgen_compiled_{key.replace('-', '_')}"
     while True:
         folder = cache.writable(cache.CLASSES) / key
@@ -80,7 +93,10 @@ def compile(  # noqa: A001
         # a copy of the rule goes along: an edit of the original does not reach this class
         write(folder, {**made, text: spec.text, cache.ABOUT: cache.described(about)})
         try:
-            return _class(_module(folder / f"{framework}.py", module), spec.class_name, backend)
+            made_module = _module(folder / f"{framework}.py", f"{module}_{framework}")
+            if framework == "torch":
+                return _class(made_module, spec.class_name, backend)
+            return cast("Callable[..., object]", getattr(made_module, front_end(spec, framework)))
         except FileNotFoundError:  # another process cleared the cache meanwhile
             continue
 

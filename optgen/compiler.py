@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from optgen.backend.registry import backend as find_backend
 from optgen.errors import BackendError, HyperError, suggest
 from optgen.ir.view import view
-from optgen.passes.pipeline import COUPLING, Watch, to_kernels
+from optgen.passes.pipeline import COUPLING, Watch, to_arrays, to_kernels
 from optgen.passes.specialise import Setting
 from optgen.runtime.storage import DtypeSet
 from optgen.spec import loader
@@ -41,8 +41,21 @@ def kernel_module(
     for stored in DtypeSet.parse(dtype).dtypes:
         if stored not in target.dtypes:
             raise BackendError(f'the backend "{backend}" has no {stored} kernels; it has {", ".join(target.dtypes)}')
+    if target.level != "kernel":
+        raise BackendError(f'the backend "{backend}" takes whole arrays: it has functions, no kernels')
     emitted = target.emit(view(to_kernels(spec, settings(spec, hypers), dtype, watch)))
     return cast("Manifest", emitted.manifest), emitted.source
+
+
+def program_source(spec: Spec, hypers: Mapping[str, object], backend: str, watch: Watch | None = None) -> str:
+    """Source of a rule's whole-array functions for the choices that `hypers` settle; defaults for those not given.
+
+    Raises SpecError, BackendError or HyperError.
+    """
+    target = find_backend(backend)
+    if target.level != "rule":
+        raise BackendError(f'the backend "{backend}" has kernels for one dtype each, no whole-array functions')
+    return target.emit(to_arrays(spec, settings(spec, hypers), watch)).source
 
 
 def settings(spec: Spec, given: Mapping[str, object]) -> dict[str, Setting]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
+from optgen.ir.array_view import Program
 from optgen.ir.view import Module
 
 
@@ -17,17 +18,12 @@ class Emitted:
     source: str
 
 
-class Backend(Protocol):
+class _Target(Protocol):
     """A target of the compiler, found by entry point in the group `optgen.backends`."""
 
     @property
     def name(self) -> str:
         """What users call it."""
-        ...
-
-    @property
-    def level(self) -> Literal["kernel", "rule"]:
-        """The dialect it takes."""
         ...
 
     @property
@@ -45,6 +41,31 @@ class Backend(Protocol):
         """Packages that generated code needs, with the versions it works with (a PEP 440 specifier)."""
         ...
 
+
+class KernelBackend(_Target, Protocol):
+    """A target whose launches are scheduled here: it takes kernel modules, one per dtype set."""
+
+    @property
+    def level(self) -> Literal["kernel"]:
+        """The dialect it takes."""
+        ...
+
     def emit(self, module: Module) -> Emitted:
         """Lower a kernel module to text. Pure: the same module gives the same text."""
         ...
+
+
+class ArrayBackend(_Target, Protocol):
+    """A target that schedules for itself: it takes the value form, whole arrays of any dtype."""
+
+    @property
+    def level(self) -> Literal["rule"]:
+        """The dialect it takes."""
+        ...
+
+    def emit(self, module: Program) -> Emitted:
+        """Lower a program to text. Pure: the same program gives the same text."""
+        ...
+
+
+Backend: TypeAlias = KernelBackend | ArrayBackend

@@ -79,7 +79,7 @@ def command(
     if stage and standalone:
         raise click.UsageError("--standalone writes a folder, and --emit and --print-after print instead; give one")
     backends = _backends(check_backend(backend, "all"), standalone)
-    frameworks = _frameworks(framework)
+    frameworks = _frameworks(framework, backends)
     requests: dict[str, Request] = {}
     for rule in dict.fromkeys(rules):
         spec = load(rule)
@@ -109,13 +109,18 @@ def _backends(backend: str, standalone: bool) -> list[str]:
     return [backend]
 
 
-def _frameworks(framework: str) -> list[str]:
-    from optgen.generate import FRAMEWORKS
+def _frameworks(framework: str, backends: list[str]) -> list[str]:
+    """The front ends asked for; a UsageError where no backend that is built serves the one named."""
+    from optgen.generate import FRAMEWORKS, frameworks_of
 
+    served = frameworks_of(backends)
     if framework == "all":
-        return list(FRAMEWORKS)
+        return served
     if framework not in FRAMEWORKS:
         raise UsageError(f'there is no front end for "{framework}" yet; there is one for {", ".join(FRAMEWORKS)}')
+    if framework not in served:
+        hint = "--backend xla" if framework == "jax" else "--backend numba"
+        raise UsageError(f"the backend {', '.join(backends)} does not serve {framework}: add {hint}")
     return [framework]
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from optgen.ir.text import ModuleOp
 
 SOURCE = "source"
-EMITTED = (SOURCE, "rule-ir", "kernel-ir")
+HLO = "stablehlo"
+EMITTED = (SOURCE, "rule-ir", "kernel-ir", HLO)
 
 
 def stage_of(emit: str | None, print_after: str | None) -> str:
@@ -28,7 +29,7 @@ def stage_of(emit: str | None, print_after: str | None) -> str:
         hint = suggest(print_after, PASSES)
         message = f'there is no pass "{print_after}"; there are {", ".join(PASSES)}. {hint}'
         raise click.BadParameter(message.rstrip(), param_hint="--print-after")
-    stages = {SOURCE: SOURCE, "rule-ir": PASSES[0], "kernel-ir": PASSES[-1]}
+    stages = {SOURCE: SOURCE, HLO: HLO, "rule-ir": PASSES[0], "kernel-ir": PASSES[-1]}
     return stages[emit] if emit else print_after or ""
 
 
@@ -48,11 +49,19 @@ def emit_stage(requests: Iterable[Request], dtypes: Sequence[str], stage: str, o
 def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
     """Texts by the name of the file that would hold them."""
     from optgen import compiler
-    from optgen.generate import kernel_sources
+    from optgen.generate import kernel_sources, takes_arrays
     from optgen.ir.text import to_text
     from optgen.passes.pipeline import PASSES, STORAGE_PASSES, to_kernels
     from optgen.runtime.storage import DtypeSet
 
+    if any(takes_arrays(name) for name in request.backends) and stage not in ("build", SOURCE, HLO):
+        return _arrays(request, stage)
+    if stage == HLO:
+        from optgen.stablehlo import stablehlo
+
+        if not all(takes_arrays(name) for name in request.backends):
+            raise UsageError(f"{', '.join(request.backends)} makes no StableHLO: --backend xla does")
+        return {f"stablehlo_{dtype}.mlir": stablehlo(request.spec, request.given, dtype)}
     if stage == SOURCE:
         sources = kernel_sources(request, [dtype])
         if not sources:
@@ -65,4 +74,22 @@ def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
             found[f"{stage}_{DtypeSet.parse(dtype).file_stem}.mlir"] = to_text(module)
 
     to_kernels(request.spec, compiler.settings(request.spec, request.given), dtype, watch)
+    return found
+
+
+def _arrays(request: Request, stage: str) -> dict[str, str]:
+    """The text of a pass on the way to whole arrays."""
+    from optgen import compiler
+    from optgen.ir.text import to_text
+    from optgen.passes.pipeline import to_arrays
+
+    found: dict[str, str] = {}
+
+    def watch(name: str, module: ModuleOp) -> None:
+        if name == stage:
+            found[f"{stage}.mlir"] = to_text(module)
+
+    to_arrays(request.spec, compiler.settings(request.spec, request.given), watch)
+    if not found:
+        raise UsageError(f'{", ".join(request.backends)} takes whole arrays: there is no stage "{stage}" on its way')
     return found

@@ -33,13 +33,16 @@ def command(rules: tuple[str, ...], backends: tuple[str, ...], dtypes: tuple[str
     """
     from optgen.backend.registry import REFERENCE, backend, installed
     from optgen.errors import UsageError
+    from optgen.generate import takes_arrays
     from optgen.spec.loader import load
 
-    wanted = [check_backend(name) for name in backends] or [name for name in installed() if name != REFERENCE]
+    wanted = [check_backend(name) for name in backends] or [name for name in installed() if not takes_arrays(name)]
     if REFERENCE in wanted:
         raise UsageError(f'"{REFERENCE}" is what the others are compared with; name another backend')
     for name in wanted:
         backend(name)
+        if takes_arrays(name):
+            raise UsageError(f'"{name}" has no kernels for torch tensors to compare; name another backend')
     specs = [load(rule) for rule in dict.fromkeys(rules)]
     cases = list(product(specs, dict.fromkeys(wanted), dict.fromkeys(dtypes or DTYPES)))
     missed = sum(not _verify(*case) for case in tracked(cases, lambda case: f"{case[0].name} {case[1]} {case[2]}"))

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from optgen.errors import UsageError, suggest
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
+from optgen.ir.array_view import Program, view_start, view_variant
 from optgen.ir.build import build
 from optgen.ir.extents import Extent
 from optgen.memo import Recent
@@ -90,6 +91,43 @@ def to_variants(
     module = split_reductions(module)
     tell("split-reductions", module)
     return Specialised(module, dict(sorted(facts.items())))
+
+
+def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None = None) -> Program:
+    """The value form of every variant, for backends that take whole arrays.
+
+    Such a backend sums in the dtype of the arrays. Reductions are therefore left as written: their algebra expands
+    squares, and is only right where sums are carried in float64.
+    """
+    tell = watch or _ignore
+    module = build(spec)
+    tell("build", module)
+    program = program_of(module)
+    settings = {**default_settings(spec), **settings}
+    settled = specialise(program, settings)
+    tell("settle", settled.module)
+    coupling = str(settings.get(COUPLING, DEFAULT_COUPLING))
+    facts = dict(settled.settled)
+    if _has_graph(settled.module):
+        facts[COUPLING] = "transport" if coupling == "transport" else "match"
+    arrays = expand_graph(settled.module, coupling)
+    tell("expand-graph", arrays)
+    arrays = stable_scalars(arrays)
+    tell("stable-scalars", arrays)
+    variants = [view_variant(op) for op in arrays.body.block.ops if isinstance(op, rule.VariantOp)]
+    live = {slot for variant in variants for slot in variant.finals}
+    return Program(
+        name=spec.name,
+        class_name=spec.class_name,
+        title=spec.title,
+        matrix=str(spec.matrix),
+        digest=spec.digest,
+        settled=dict(sorted(facts.items())),
+        hypers=list(spec.hypers),
+        inputs=list(spec.inputs),
+        starts=[view_start(s, settings) for s in states_of(program) if s.sym_name.data in live],
+        variants=variants,
+    )
 
 
 def element_states(program: rule.ProgramOp) -> list[str]:

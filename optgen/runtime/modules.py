@@ -76,6 +76,12 @@ def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str
     return f"{stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
 
 
+def array_file_name(rule: RuleInfo, settled: Settled, backend: str) -> str:
+    """Name of the file of a backend that takes whole arrays of any dtype: `xla.py`, and a digest as above."""
+    default = rule.settled(rule.defaults())
+    return f"{backend}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
+
+
 def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:
     """The kernel module for these choices; compiled if no folder holds it. BackendError if it cannot be had."""
     if rule.folder:

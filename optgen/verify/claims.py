@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from optgen.ir.world import elements_of
 from optgen.memo import Recent
 from optgen.passes.pipeline import COUPLING
+from optgen.runtime.arrangement import ARRANGEMENT, Arrangement
 from optgen.spec.loader import load
 from optgen.spec.model import Claim, Setting, Spec
 from optgen.verify.bounds import Bounds, literal_kernels, start_costs
-from optgen.verify.layers import ARRANGEMENT, Arrangement
 from optgen.verify.reference import Reference
 from optgen.verify.settings import off_neutral
 

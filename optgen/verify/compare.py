@@ -20,11 +20,11 @@ from optgen.ir.kernel_arith import stored
 from optgen.ir.view import Module, view
 from optgen.passes.pipeline import COUPLING, to_kernels
 from optgen.passes.specialise import Setting as Settled
+from optgen.runtime.arrangement import Arrangement, Depths, Edge, Players
 from optgen.runtime.storage import FLOATS, MASTER, NARROW, DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
 from optgen.verify.code import COUNTER
-from optgen.verify.layers import Arrangement, Depths, Edge, Players
 from optgen.verify.reference import Reference, checked
 from optgen.verify.report import Line, Report, Worst
 from optgen.verify.settings import with_off_neutral

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from optgen.errors import Diagnostic, Location, OptgenError, UsageError, suggest
 from optgen.ir.functions import TABLE, Function
+from optgen.runtime.arrangement import ARRANGEMENT, Arrangement
 from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import Array as Written
 from optgen.spec.model import Claim, Example, Spec
 from optgen.spec.syntax import Binary, Call, Expr, Name, Number, Unary
 from optgen.verify.claims import broken, shown_by
-from optgen.verify.layers import ARRANGEMENT, Arrangement
 from optgen.verify.reference import Reference
 
 Array = NDArray[np.float64]

@@ -18,12 +18,12 @@ from optgen.ir.kernel_arith import stored
 from optgen.ir.view import view
 from optgen.passes.pipeline import default_settings, program_of, to_kernels
 from optgen.runtime import graph as runtime_graph
+from optgen.runtime.arrangement import Arrangement, Depths, Edge, Layers, Players, layers_of
 from optgen.runtime.kernel_module import Slot
 from optgen.runtime.storage import MASTER
 from optgen.runtime.torch_reference import ReferenceTensor
 from optgen.spec.loader import load
 from optgen.spec.model import Setting, Spec
-from optgen.verify.layers import Arrangement, Depths, Edge, Layers, Players, layers_of
 
 Array = NDArray[np.float64]
 HyperValue = float | int | bool | str

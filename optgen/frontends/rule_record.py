@@ -1,0 +1,191 @@
+"""The data that a generated front end carries of its rule, as Python text: `RULE`, and the functions it refers to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from optgen.errors import UsageError
+from optgen.frontends.declared import counts_updates, extent_of, reach_of, works_on
+from optgen.frontends.evaluate import PREFIX
+from optgen.frontends.layout import fit, fitted
+from optgen.frontends.needs import Needs, needs
+from optgen.frontends.python_text import WIDTH, Expressions, literal, number, value
+from optgen.frontends.settling import conditions
+from optgen.frontends.torch_arguments import argument_of, arguments, uses
+from optgen.spec.functions import CONSTANTS
+from optgen.spec.model import Hyper, Setting, Spec, State
+from optgen.spec.syntax import Call, Expr, Name, Number, names_in, walk
+
+_DATA = ("Domain", "HyperInfo", "Hypers", "InputInfo", "Meta", "Requirement", "RuleInfo", "Settled", "StateInfo")
+
+
+def record(spec: Spec, origin: str, name: str = "rule") -> list[str]:
+    """Texts of the data about a rule, under a name of their own."""
+    found = needs(spec)
+    info = _rule(spec, found, origin).replace("RULE = ", f"{name.upper()} = ", 1)
+    texts = [_settle(spec), *([_needs(found)] if found else []), info]
+    if name == "rule":
+        return texts
+    return [re.sub(r"\b_(settle|needs)\b", rf"_\1_{name}", text) for text in texts]
+
+
+def record_imports(body: str) -> list[str]:
+    """Imports of what `record` wrote, as far as a text uses it."""
+
+    def used(*names: str) -> list[str]:
+        return [name for name in names if uses(body, name)]
+
+    lines = [f"from optgen.runtime import {name}" for name in used("scalars")]
+    lines.append(import_text("optgen.runtime.rule_info", [*used(*_DATA), *used("copy", "zeros")]))
+    if three := used("UNKNOWN", "both", "either", "negation", "possible"):
+        lines.append(import_text("optgen.runtime.scalars", three))
+    return lines
+
+
+def import_text(module: str, names: Sequence[str]) -> str:
+    """An import on one line, or one name per line where that is too long."""
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+
+
+def _hyper(name: str) -> str:
+    return f'hyper["{name}"]'
+
+
+def _settle(spec: Spec) -> str:
+    lines = [f'        "{h.name}": {_hyper(h.name)},' for h in spec.hypers.values() if h.kind == "choice"]
+    write = Expressions(_hyper)
+    lines += [f"        {literal(text)}: {_truth(write.text(c))}," for text, c in conditions(spec).items()]
+    head = 'def _settle(hyper: Hypers) -> Settled:\n    """The choices that kernels are built for."""\n'
+    if not lines:
+        about = "No choices: one set of kernels serves all values."
+        return f'def _settle(_: Hypers) -> Settled:\n    """{about}"""\n    return {{}}'
+    return head + "    return {\n" + fitted(lines) + "\n    }"
+
+
+def _truth(text: str) -> str:
+    """A condition whose value is a bool, whatever its parts are."""
+    return f"bool({text})"
+
+
+def _needs(found: Needs) -> str:
+    lines = ["def _needs(hyper: Hypers, meta: Meta) -> frozenset[str]:"]
+    lines.append('    """State that a tensor can ever need, whatever a step finds (UNKNOWN)."""')
+    lines.append("    need: set[str] = set()")
+    lines += [f"    {line}" for line in found.lines]
+    return fitted([*lines, "    return frozenset(need)"])
+
+
+def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
+    lines = ["RULE = RuleInfo("]
+    for key, text in (
+        ("name", spec.name),
+        ("title", spec.title),
+        ("reference", spec.reference),
+        ("class_name", spec.class_name),
+        ("digest", spec.digest),
+    ):
+        lines.append(f"    {key}={literal(text)},")
+    lines += _tuple("hypers", [_hyper_info(spec, hyper) for hyper in spec.hypers.values()])
+    lines += _tuple("states", [_state_info(spec, state) for state in spec.states.values()])
+    lines.append("    settle=_settle,")
+    if found:
+        lines.append("    needs=_needs,")
+        lines.append(f"    structural={value(found.reads)},")
+    inputs = [f"InputInfo({literal(given.name)}, {literal(given.extent)})" for given in spec.inputs.values()]
+    lines += _tuple("inputs", inputs) if inputs else []
+    write = Expressions(_hyper)
+    require = [f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})" for expr, text in spec.require]
+    lines += _tuple("require", require) if require else []
+    if spec.presets:
+        lines.append("    presets={")
+        lines += [f"        {literal(name)}: {_preset(spec, settings)}," for name, settings in spec.presets.items()]
+        lines.append("    },")
+    lines.append(f"    matrix={literal(spec.matrix if isinstance(spec.matrix, str) else 'blocks')},")
+    lines += [f"    {flag}=True," for flag in ("layers", "graph", "depth") if works_on(spec, flag)]
+    lines.append(f"    reach={literal(reach_of(spec))},")
+    lines += [] if counts_updates(spec) else ["    counts=False,"]
+    lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},"]
+    lines += [f"    prefix={literal(PREFIX)},"] if spec.evaluates else []
+    lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
+    lines.append(")")
+    return fitted(lines)
+
+
+def _tuple(name: str, entries: Sequence[str]) -> list[str]:
+    """An argument of the rule: a tuple with an entry per line, or on one line if there is but one."""
+    if len(entries) <= 1:
+        return fit(f"    {name}=({''.join(f'{entry},' for entry in entries)}),")
+    return [f"    {name}=(", *(f"        {entry}," for entry in entries), "    ),"]
+
+
+def _hyper_info(spec: Spec, hyper: Hyper) -> str:
+    parts = [literal(hyper.name), literal(hyper.kind), value(hyper.default), literal(argument_of(spec, hyper))]
+    if domain := hyper.domain:
+        bounds = [f"{side}={number(getattr(domain, side))}" for side in ("low", "high") if _bounded(domain, side)]
+        bounds += [f"{side}_open=True" for side in ("low", "high") if getattr(domain, f"{side}_open")]
+        parts.append(f"domain=Domain({', '.join([literal(domain.text), *bounds])})")
+    if hyper.choices:
+        parts.append(f"choices={value(hyper.choices)}")
+    if hyper.over != "tensor":
+        parts.append(f"over={literal(hyper.over)}")
+    if own := hyper.names.get("per_parameter"):
+        parts.append(f"per_parameter={literal(own)}")
+    return f"HyperInfo({', '.join(parts)})"
+
+
+def _bounded(domain: object, side: str) -> bool:
+    return abs(float(getattr(domain, side))) != float("inf")
+
+
+def _state_info(spec: Spec, state: State) -> str:
+    starts = state.start if isinstance(state.start, tuple) else (state.start,)
+    vector = isinstance(state.start, tuple)
+    first = starts[0]
+    if isinstance(first, Call) and first.function == "repeat" and isinstance(first.args[1], Number):
+        starts, vector = (first.args[0],) * int(first.args[1].value), True
+    written = [_start(start, spec, state) for start in starts]
+    text = f"({', '.join(written)}{',' if len(written) == 1 else ''})"
+    parts = [literal(state.name), literal(extent_of(spec, state)), text]
+    if vector:
+        parts.append("vector=True")
+    if state.dtype:
+        parts.append(f"dtype={literal(state.dtype)}")
+    if name := state.names.get("torch"):
+        parts.append(f"torch_name={literal(name)}")
+    return f"StateInfo({', '.join(parts)})"
+
+
+def _start(start: Expr, spec: Spec, state: State) -> str:
+    if isinstance(start, Call) and start.function == "zeros_like":
+        return "zeros"
+    if isinstance(start, Name) and start.id == "param":
+        return "copy"
+    if isinstance(start, Call) and start.function == "full":
+        if start.keyword("shape") is not None:
+            raise UsageError(f"{state.loc}: the state {state.name} has a shape of its own, which is not built yet")
+        start = start.args[0]
+    calls = {call.function for call in walk(start) if isinstance(call, Call)}
+    readable = {*spec.hypers, *CONSTANTS}
+    bare = names_in(start) - readable
+    if bare - {"param"} or (bare and not calls & {"ndim", "numel", "rows", "cols", "depth"}):
+        raise UsageError(
+            f"{state.loc}: the start of {state.name} reads values of the parameter, which is not built yet"
+        )
+    return f"lambda hyper, meta: {Expressions(_hyper).text(start)}"
+
+
+def _preset(spec: Spec, settings: Mapping[str, Setting]) -> str:
+    """A preset by torch's argument names."""
+    given: dict[str, str] = {}
+    for argument in arguments(spec):
+        if any(hyper.name in settings for hyper in argument.hypers):
+            entries = [settings.get(hyper.name, hyper.default) for hyper in argument.hypers]
+            given[argument.name] = value(entries[0] if not argument.tuple else tuple(entries))
+    for name, setting in settings.items():
+        if name not in spec.hypers:
+            given[name] = value(setting)
+    return "{" + ", ".join(f'"{name}": {text}' for name, text in given.items()) + "}"

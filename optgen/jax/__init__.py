@@ -1,0 +1,45 @@
+"""JAX factories of every rule shipped: `from optgen.jax import NAME`.
+
+The factories are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from optgen.errors import suggest
+
+# Joined so that the layering stays visible: nothing here is imported before a name is asked for.
+_GENERATED = ".".join(("optgen_generated", "jax"))
+
+
+def _factories() -> ModuleType:
+    try:
+        return importlib.import_module(_GENERATED)
+    except ModuleNotFoundError as error:
+        if error.name in ("jax", "optax"):
+            raise ImportError("optgen.jax needs JAX and optax: pip install optgen[jax]") from error
+        if error.name not in (_GENERATED, "optgen_generated"):
+            raise
+        raise ImportError(
+            f"the generated optimizers ({_GENERATED}) are missing: in a checkout write them with `make generated`, "
+            "else install optgen again"
+        ) from error
+
+
+def __getattr__(name: str) -> object:
+    if name == "__all__":
+        return __dir__()
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    factories = _factories()
+    names: list[str] = factories.__all__
+    if name not in names:
+        hint = suggest(name, names)
+        raise AttributeError(f"{__name__} has no factory {name!r}. {hint}".rstrip())
+    return getattr(factories, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_factories().__all__)

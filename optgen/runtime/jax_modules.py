@@ -1,0 +1,79 @@
+"""Where generated JAX modules come from: a build folder, the user's cache, or the compiler, in this order."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Protocol, cast
+
+from optgen.errors import BackendError
+from optgen.runtime import cache, modules
+from optgen.runtime.jax_program import Program
+from optgen.runtime.rule_info import Hypers, RuleInfo, Settled
+
+BACKEND = "xla"
+
+
+class Compiler(Protocol):
+    """What this module asks of `optgen.compiler`."""
+
+    def load(self, origin: str) -> object:
+        """The rule of a name or path."""
+        ...
+
+    def program_source(self, spec: object, hypers: Hypers, backend: str) -> str:
+        """Text of the module for these values' settled choices."""
+        ...
+
+
+_programs: dict[str, Program] = {}
+
+
+def find(rule: RuleInfo, settled: Settled, hypers: Hypers) -> Program:
+    """The program for these choices. BackendError if it cannot be had."""
+    if rule.folder:
+        built = Path(rule.folder) / modules.array_file_name(rule, settled, BACKEND)
+        if built.is_file() and (program := _loaded(built)).digest == rule.digest:
+            return program
+    if not rule.origin:
+        raise BackendError(
+            f"{rule.folder or 'this rule'} holds no JAX functions of {rule.name} for {settled}; build them with "
+            f"`optgen build {rule.name} --backend {BACKEND} --framework jax` and the options wanted"
+        )
+    made_from = {"rule": rule.name, "text": rule.digest, "settled": settled, "for": BACKEND}
+    about = {**made_from, "made_by": cache.made_by(BACKEND, "jax")}
+    entry, name = cache.key(rule.name, about), f"{BACKEND}.py"
+    for folder in cache.folders(cache.KERNELS):
+        if (cached := folder / entry / name).is_file():
+            return _loaded(cached)
+    return _loaded(cache.store(cache.KERNELS, entry, name, _source(rule, settled, hypers), about))
+
+
+def _source(rule: RuleInfo, settled: Settled, hypers: Hypers) -> str:
+    try:
+        compiler = cast(Compiler, importlib.import_module("optgen.compiler"))
+    except ImportError as error:
+        raise BackendError(f"other choices of {rule.name} need the compiler, which is missing: {error}") from error
+    spec = compiler.load(rule.name if rule.origin == "shipped" else rule.origin)
+    if getattr(spec, "digest", rule.digest) != rule.digest:
+        raise BackendError(f"the text of {rule.name} ({rule.origin}) has changed: generate its front end again")
+    common = {key: settled[key] for key in ("maximize", "coupling") if key in settled}
+    return compiler.program_source(spec, dict(hypers) | common, BACKEND)
+
+
+def _loaded(path: Path) -> Program:
+    """The program in a file, imported once per process."""
+    key = str(path)
+    if key not in _programs:
+        name = f"optgen_jax_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None, path
+        assert found.loader is not None, path
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        found.loader.exec_module(module)
+        _programs[key] = cast(Program, module.PROGRAM)
+    return _programs[key]

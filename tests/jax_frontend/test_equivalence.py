@@ -1,0 +1,45 @@
+"""Rules in JAX against the float64 reference: every shipped rule, every choice, inside derived bounds."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from optgen.spec.loader import load, shipped
+from tests.equivalence.test_numba import REFUSED, settings_of
+from tests.jax_frontend.support import Run, precision
+
+CASES = [
+    (name, given)
+    for name in shipped()
+    for given in settings_of(load(name))
+    if not {(name, *e) for e in given.items()} & REFUSED
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_order() -> None:
+    warnings.filterwarnings("ignore", message=".*order of layers.*")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", shipped())
+def test_every_rule(name: str, dtype: str) -> None:
+    with precision(dtype):
+        run = Run(load(name), dtype, {})
+        for _ in range(5):
+            run.step()
+            run.check()
+        assert run.apply._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), CASES, ids=lambda x: "-".join(f"{k}={v}" for k, v in x.items()) if isinstance(x, dict) else x
+)
+def test_every_choice(name: str, given: dict[str, object]) -> None:
+    with precision("float64"):
+        run = Run(load(name), "float64", given)
+        for _ in range(3):
+            run.step()
+        run.check()
