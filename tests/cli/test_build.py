@@ -148,8 +148,11 @@ def test_settings_reach_the_kernels() -> None:
     ("arguments", "code", "says"),
     [
         (["--backend", "xla"], 1, '"xla" is not installed'),
+        (["--backend", "triton"], 1, '"triton" is not installed'),
+        (["--backend", "numba-cuda"], 1, '"numba-cuda" is not installed'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
-        (["--framework", "jax"], 1, 'no front end for "jax"'),
+        (["--framework", "jax"], 1, "does not serve jax: add --backend xla"),
+        (["--framework", "keras"], 1, 'no front end for "keras"'),
         (["--framework", "pytorch"], 2, "torch"),
         (["--set", "nas=off"], 1, 'did you mean "nsa"?'),
         (["--set", "nsa=of"], 1, 'did you mean "off"?'),
