@@ -62,8 +62,10 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 #: Folders whose tests compile or train every rule: left out of `make check`, run by `make test`.
-SLOW = ("equivalence", "oracle", "cli", "torch_frontend", "docs", "backends_triton", "guarantees", "faults")
-SLOW = ("equivalence", "oracle", "cli", "torch_frontend", "jax_frontend", "docs", "guarantees", "faults")
+SLOW = (
+    *("equivalence", "oracle", "cli", "torch_frontend", "jax_frontend", "docs", "backends_triton"),
+    *("guarantees", "faults"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -90,8 +90,7 @@ def ours(state_dict: Mapping[str, Any], rule: RuleInfo, dtypes: Iterable[torch.d
     groups = [
         {
             **_settings(rule, group, defaults, index, narrow),
-            OPTGEN: identity(rule),
-            GLOBAL_STEP: int(max(steps, default=0.0)),
+            OPTGEN: {**identity(rule), GLOBAL_STEP: int(max(steps, default=0.0))},
         }
         for index, group in enumerate(state_dict["param_groups"])
     ]
@@ -198,7 +197,7 @@ def _torch_group(rule: RuleInfo, group: Group, defaults: Slots, index: int) -> G
     result: Group = {}
     for key, value in group.items():
         hypers = [hyper for hyper in rule.hypers if hyper.key == key]
-        if key in _WAYS and key not in defaults:
+        if key == OPTGEN or (key in _WAYS and key not in defaults):
             continue
         if key in defaults or not hypers:
             result[key] = value.clone() if isinstance(value, Tensor) else value

@@ -19,8 +19,6 @@ from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import Plan, plan
 from optgen.runtime.torch_saved import OPTGEN, Saved, describe_groups, identity, read_saved
-from optgen.runtime.torch_plan import plan
-from optgen.runtime.torch_saved import Saved, describe_groups, read_saved
 from optgen.runtime.torch_state import Slots, copied, schemas
 from optgen.runtime.torch_storage import StateDtype
 
@@ -184,8 +182,8 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         self._check_training("add_param_group()")
         if not isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
-        own = (*torch_flags.FLAGS, *self.defaults, "params", NAMES, PLAYERS, DEPTHS, *self._per_parameter_arguments())
-        torch_checks.unknown_keys(self.RULE, param_group, own)
+        own = (*torch_flags.FLAGS, *self.defaults, "params", OPTGEN, NAMES, PLAYERS, DEPTHS)
+        torch_checks.unknown_keys(self.RULE, param_group, (*own, *self._per_parameter_arguments()))
         count = len(self.param_groups)
         try:
             _add_param_group(self, param_group)
@@ -211,6 +209,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
                 group[key] = (
                     value.clone()
                 )  # a scheduler that writes one group's value in place must not change another's
+        group[OPTGEN] = identity(self.RULE)
         torch_groups.hypers_of(self.RULE, group, index)
 
     def _per_parameter_arguments(self) -> list[str]:

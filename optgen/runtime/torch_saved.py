@@ -50,17 +50,19 @@ def describe_groups(saved: dict[str, Any], rule: RuleInfo, options: Options, glo
     states = cast(dict[object, dict[str, Any]], saved["state"])
     saved["state"] = {key: dict(slots) for key, slots in states.items()}
     for group in saved["param_groups"]:
-        group[OPTGEN] = identity(rule) | (_graph(options) if rule.graph else {})
+        group[OPTGEN] = {**identity(rule), GLOBAL_STEP: global_step, **(_graph(options) if rule.graph else {})}
         if options.storage.stochastic_rounding:
             group[OPTGEN][SEED] = options.storage.seed
-        group[GLOBAL_STEP] = global_step
         for key in (PLAYERS, DEPTHS, NAMES):
             if key in group:
                 group[key] = list(group[key])
 
 
 def identity(rule: RuleInfo) -> dict[str, Any]:
-    """What a group says of the rule it is of and of this form."""
+    """What a group says of the rule it is of and of this form.
+
+    Live groups hold it too, because tools that flatten a state dict bring back only the keys that they find there.
+    """
     return {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest}
 
 
@@ -136,7 +138,7 @@ def _about(group: Mapping[str, Any], rule: RuleInfo, index: int, options: Option
                 f"the state dict was saved with {key}={about.get(key)!r}, this optimizer has {own!r}; construct it "
                 f"with the same {key}"
             )
-    step = group.get(GLOBAL_STEP)
+    step = about.get(GLOBAL_STEP)
     if not isinstance(step, int) or isinstance(step, bool) or step < 0:
         raise StateError(f"{GLOBAL_STEP} of parameter group {index} in the state dict is {step!r}; it must be a count")
     return step
@@ -144,7 +146,7 @@ def _about(group: Mapping[str, Any], rule: RuleInfo, index: int, options: Option
 
 def _merged(group: Mapping[str, Any], own: Group, index: int) -> Group:
     """The saved group with the live parameters; what it lacks (an argument added since) stays as it is here."""
-    result: Group = deepcopy({k: v for k, v in group.items() if k not in ("params", OPTGEN, GLOBAL_STEP)})
+    result: Group = deepcopy({k: v for k, v in group.items() if k not in ("params", OPTGEN)})
     for key, value in own.items():
         result.setdefault(key, value)
     result["params"] = own["params"]

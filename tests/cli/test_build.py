@@ -147,8 +147,6 @@ def test_settings_reach_the_kernels() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--backend", "xla"], 1, '"xla" is not installed'),
-        (["--backend", "triton"], 1, '"triton" is not installed'),
         (["--backend", "numba-cuda"], 1, '"numba-cuda" is not installed'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
         (["--framework", "jax"], 1, "does not serve jax: add --backend xla"),

@@ -87,7 +87,7 @@ def test_a_state_dict_is_whole_before_the_first_step(walker: OptimizerType) -> N
     _, optimizer = trained(walker, steps=0)
     saved = optimizer.state_dict()
     assert [set(slots) for slots in saved["state"].values()] == [{"step", "m", "v"}] * 4
-    assert saved["param_groups"][0]["global_step"] == 0
+    assert saved["param_groups"][0]["optgen"]["global_step"] == 0
     walker(model().named_parameters()).load_state_dict(saved)
 
 
@@ -174,7 +174,7 @@ def edit(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (edit("param_groups/0/optgen", ...), "was not saved by Walker"),
         (edit("param_groups/0/optgen/rule", "other"), "of the rule 'other'"),
         (edit("param_groups/0/optgen/schema", 99), "has form 99"),
-        (edit("param_groups/0/global_step", "x"), "must be a count"),
+        (edit("param_groups/0/optgen/global_step", "x"), "must be a count"),
         (edit("param_groups/0/lr", float("nan")), "lr of parameter group 0 is NaN"),
         (edit("param_groups/0/betas", (0.5, 2.0)), r"betas\[1\] of parameter group 0 is 2.0"),
         (lambda saved: saved["param_groups"].append(saved["param_groups"][0]), "has 2 parameter groups"),
