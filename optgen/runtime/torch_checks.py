@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass  # pyright: ignore[reportUnknownVariableType]
 
-from optgen.errors import BackendError, GradientError, HyperError, UsageError, suggest
+from optgen.errors import BackendError, GradientError, HyperError, suggest
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
-from optgen.runtime.storage import DtypeSet
-from optgen.runtime.torch_storage import DTYPES
+from optgen.runtime.torch_storage import DTYPES, computed
 
 #: Elements of a view whose addresses are listed to find out whether it overlaps another; beyond, it is refused.
 _LISTED = 1 << 22
@@ -204,22 +203,11 @@ def _problem(param: Tensor, grad: Tensor) -> str:
         return f"is {grad.dtype}; it must be {param.dtype} as the parameter is"
     if grad.device != param.device:
         return f"is on {grad.device} and the parameter on {param.device}; move it to the parameter's device"
-    if grad.dtype != param.dtype and not _computed(param.dtype, grad.dtype):
+    if grad.dtype != param.dtype and not computed(param.dtype, grad.dtype):
         return f"is {grad.dtype} and the parameter {param.dtype}; convert it to the parameter's dtype"
     if grad.shape != param.shape:
         return f"has shape {tuple(grad.shape)} and the parameter {tuple(param.shape)}"
     return ""
-
-
-def _computed(param: torch.dtype, grad: torch.dtype) -> bool:
-    """Whether kernels take gradients of this dtype with parameters of that."""
-    if param not in DTYPES or grad not in DTYPES:
-        return False
-    try:
-        DtypeSet(DTYPES[param], DTYPES[grad]).check()
-    except UsageError:
-        return False
-    return True
 
 
 def unknown_keys(rule: RuleInfo, keys: Iterable[str], known: Iterable[str]) -> None:

@@ -95,12 +95,22 @@ def _word(dtype: object) -> str:
     return cast(str, word)
 
 
+def computed(param: torch.dtype, grad: torch.dtype) -> bool:
+    """Whether kernels take gradients of this dtype with parameters of that."""
+    if param not in DTYPES or grad not in DTYPES:
+        return False
+    try:
+        DtypeSet(DTYPES[param], DTYPES[grad]).check()
+    except UsageError:
+        return False
+    return True
+
+
 def gradient_dtype(param: Tensor) -> torch.dtype:
-    """The dtype of a parameter's gradient, or the one it will have."""
-    if param.grad is not None and param.grad.dtype in DTYPES:
-        return param.grad.dtype
+    """The dtype of a parameter's gradient, or the one it will have; the parameter's where that cannot be served."""
     expected = cast("torch.dtype | None", getattr(param, "grad_dtype", None))
-    return expected if expected is not None and expected in DTYPES else param.dtype
+    found = expected if param.grad is None else param.grad.dtype
+    return found if found is not None and computed(param.dtype, found) else param.dtype
 
 
 def dtype_set(rule: RuleInfo, options: StorageOptions, param: torch.dtype, gradient: torch.dtype) -> DtypeSet:

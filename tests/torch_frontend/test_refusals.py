@@ -119,7 +119,7 @@ def test_swapped_gradients(walker: OptimizerType) -> None:
         (lambda: (lambda b: [b.requires_grad_(), b.detach().requires_grad_()])(torch.ones(5)), "share memory"),
         (lambda: (lambda b: [b[::2].requires_grad_(), b[3:6].requires_grad_()])(torch.ones(9)), "share memory"),
         (lambda: [torch.ones(2, dtype=torch.complex64).requires_grad_()], "complex"),
-        (lambda: [torch.ones(2, dtype=torch.bfloat16).requires_grad_()], "float32 and float64 are served"),
+        (lambda: [torch.ones(2).to(torch.float8_e5m2).requires_grad_()], "bfloat16, float16, float64 are served"),
         (lambda: [torch.ones(2).to_sparse().requires_grad_()], "only dense parameters"),
         (lambda: (lambda p: [p, p])(Parameter(torch.ones(1))), "same parameter twice"),
     ],
