@@ -18,12 +18,19 @@ class TritonBackend:
     level: Literal["kernel", "rule"] = "kernel"
     devices: tuple[str, ...] = ("cuda",)
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
+    stages: tuple[str, ...] = ("ttir", "ptx")
     requires: Mapping[str, str] = MappingProxyType({"triton": ">=3.6"})
 
     def emit(self, module: Module) -> Emitted:
         """A Python module of Triton kernels."""
         described, source = emit(module)
         return Emitted(described, source)
+
+    def assemble(self, source: str, stage: str) -> Mapping[str, str]:
+        """The texts of a module's kernels at a stage of Triton's compiler, for compute capability 9.0."""
+        from optgen_triton.offline import compile_kernels
+
+        return {name: made.texts[stage] for name, made in compile_kernels(source, "sm_90").items()}
 
 
 backend: Backend = TritonBackend()

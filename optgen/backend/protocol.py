@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from optgen.ir.array_view import Program
 from optgen.ir.view import Module
@@ -69,3 +69,17 @@ class ArrayBackend(_Target, Protocol):
 
 
 Backend: TypeAlias = KernelBackend | ArrayBackend
+
+
+@runtime_checkable
+class Assembler(Protocol):
+    """A backend whose kernels another compiler lowers further, on this machine."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages of that compiler, by the names of `optgen build --emit`."""
+        ...
+
+    def assemble(self, source: str, stage: str) -> Mapping[str, str]:
+        """The texts of a module's kernels at a stage, by kernel. BackendError if the compiler is missing."""
+        ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 SOURCE = "source"
 HLO = "stablehlo"
-EMITTED = (SOURCE, "rule-ir", "kernel-ir", HLO)
+ASSEMBLED = ("ttir", "ptx")
+EMITTED = (SOURCE, "rule-ir", "kernel-ir", HLO, *ASSEMBLED)
 
 
 def stage_of(emit: str | None, print_after: str | None) -> str:
@@ -29,7 +31,8 @@ def stage_of(emit: str | None, print_after: str | None) -> str:
         hint = suggest(print_after, PASSES)
         message = f'there is no pass "{print_after}"; there are {", ".join(PASSES)}. {hint}'
         raise click.BadParameter(message.rstrip(), param_hint="--print-after")
-    stages = {SOURCE: SOURCE, HLO: HLO, "rule-ir": PASSES[0], "kernel-ir": PASSES[-1]}
+    own = {name: name for name in (SOURCE, HLO, *ASSEMBLED)}
+    stages = {**own, "rule-ir": PASSES[0], "kernel-ir": PASSES[-1]}
     return stages[emit] if emit else print_after or ""
 
 
@@ -67,6 +70,8 @@ def _texts(request: Request, dtype: str, stage: str) -> dict[str, str]:
         if not sources:
             raise UsageError(f"{', '.join(request.backends)} has no source: it interprets the rule")
         return sources
+    if stage in ASSEMBLED:
+        return _assembled(request, dtype, stage)
     found: dict[str, str] = {}
 
     def watch(name: str, module: ModuleOp) -> None:
@@ -92,4 +97,21 @@ def _arrays(request: Request, stage: str) -> dict[str, str]:
     to_arrays(request.spec, compiler.settings(request.spec, request.given), watch)
     if not found:
         raise UsageError(f'{", ".join(request.backends)} takes whole arrays: there is no stage "{stage}" on its way')
+    return found
+
+
+def _assembled(request: Request, dtype: str, stage: str) -> dict[str, str]:
+    """What the backends' own compilers make of the kernels."""
+    from optgen.backend.protocol import Assembler
+    from optgen.backend.registry import REFERENCE, backend
+    from optgen.generate import kernel_sources
+
+    found: dict[str, str] = {}
+    for name in request.backends:
+        target = backend(name) if name != REFERENCE else None
+        if not isinstance(target, Assembler) or stage not in target.stages:
+            raise UsageError(f'kernels of the backend "{name}" have no {stage}; those of triton have: --backend triton')
+        for file, source in kernel_sources(replace(request, backends=[name]), [dtype]).items():
+            for kernel, text in target.assemble(source, stage).items():
+                found[f"{file.removesuffix('.py')}_{kernel}.{stage}"] = f"// {kernel}\n{text}"
     return found
