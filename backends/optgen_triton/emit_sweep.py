@@ -152,7 +152,8 @@ class _Writer:
         column = self.layout.slot(slot)
         dtype = KINDS[self.layout.dtype(slot)]
         flags = f"{gradient}, {kind == 'laplacian'}"
-        call = f"near(ctx, t, {self._loaded[slot]}, i, inside, {column}, {dtype}, {flags}, HOW)"
+        own = self._loaded[slot] + (f".to({self.real})" if self.layout.is_narrow(slot) else "")
+        call = f"near(ctx, t, {own}, i, inside, {column}, {dtype}, {flags}, HOW)"
         self.body.assign(op.result, call, op.result.hint or f"pull_{slot}")
         self.near.append(Neighbours(slot, gradient))
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from optgen.errors import StateError
+from optgen.errors import BackendError, StateError
 from optgen.runtime import gpu_abi
 from optgen.runtime import layout as at
 from optgen.runtime.abi import META, Mode, Word
@@ -26,6 +26,8 @@ from optgen.runtime.rule_info import view
 from optgen.runtime.tables import TensorInfo
 
 _VECTORS = ("matrix", "row", "col")
+#: The least compute capability that kernels are compiled for.
+_CAPABILITY = (8, 0)
 #: Axes of memory whose sizes and steps a layout holds.
 _LAYOUT_WORDS = 17
 
@@ -59,7 +61,9 @@ class GpuTables:
         coupling: str = "transport",
         numbers: Sequence[int] | None = None,
         seed: int = 0,
+        strict: bool = False,
     ) -> None:
+        _check_device(device)
         self.modules = list(modules)
         self.infos = list(infos)
         self.module_of = np.array(module_of, dtype=np.int64)
@@ -72,6 +76,7 @@ class GpuTables:
         # warps of AMD's data-centre processors are twice as wide, and have registers enough
         self._halves = 2 if torch.version.hip else 1
         self._limits = {} if torch.version.hip else {"maxnreg": gpu_abi.REGISTERS}
+        self._fusion = not strict
         self._kernels = [cast("Mapping[str, Kernel]", module.kernels) for module in modules]
         self._views = [view(info.shape, manifest["matrix"]) for info in infos]
         self._players = [info.player for info in infos]
@@ -217,7 +222,12 @@ class GpuTables:
         if programs:
             self._calls += 1
             kernel = self._kernels[module][name][(programs,)]
-            kernel(self._contexts[module], num_warps=max(warps // self._halves, 1), **constants)
+            kernel(
+                self._contexts[module],
+                num_warps=max(warps // self._halves, 1),
+                enable_fp_fusion=self._fusion,
+                **constants,
+            )
 
     def calls(self) -> int:
         """Kernels launched by the last run."""
@@ -438,3 +448,16 @@ class GpuTables:
 
     def _slots_of(self, tensor: int) -> Sequence[Slot]:
         return self.modules[int(self.module_of[tensor])].manifest["slots"]
+
+
+def _check_device(device: torch.device) -> None:
+    """Refuses a processor that triton does not compile for. BackendError names what it has and what is needed."""
+    if device.type != "cuda" or torch.version.hip:
+        return
+    found = torch.cuda.get_device_capability(device)
+    if found < _CAPABILITY:
+        name = torch.cuda.get_device_name(device)
+        raise BackendError(
+            f"{device} is a {name} of compute capability {found[0]}.{found[1]}; kernels need {_CAPABILITY[0]}."
+            f"{_CAPABILITY[1]} or more: use a newer GPU, or the CPU"
+        )

@@ -139,6 +139,7 @@ def _tables(plan: Plan, part: Part, options: Options) -> Tables | GpuTables | Re
             coupling=options.coupling,
             numbers=part.members,
             seed=options.storage.seed,
+            strict=options.strict,
         )
     return Tables(
         part.modules,

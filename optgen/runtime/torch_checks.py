@@ -17,6 +17,9 @@ from optgen.errors import BackendError, GradientError, HyperError, suggest
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 from optgen.runtime.torch_storage import DTYPES, computed
 
+#: Types of the devices whose parameters some backend serves.
+DEVICES = ("cpu", "cuda")
+
 #: Elements of a view whose addresses are listed to find out whether it overlaps another; beyond, it is refused.
 _LISTED = 1 << 22
 
@@ -111,8 +114,10 @@ def check_parameters(params: Sequence[Tensor], names: Sequence[str], rule: RuleI
             raise GradientError(f"{name} is complex; pass torch.view_as_real of it as the parameter")
         if param.layout != torch.strided:
             raise GradientError(f"{name} has layout {param.layout}; only dense parameters are served")
-        if param.device.type != "cpu":
-            raise BackendError(f"{name} is on {param.device}: no backend here serves that device, only the CPU")
+        if param.device.type not in DEVICES:
+            raise BackendError(
+                f"{name} is on {param.device}: no backend here serves that device, only {' and '.join(DEVICES)}"
+            )
         if param.dtype not in DTYPES:
             raise GradientError(f"{name} is {param.dtype}; {', '.join(DTYPES.values())} are served")
         if _overlaps_itself(param):
@@ -121,6 +126,29 @@ def check_parameters(params: Sequence[Tensor], names: Sequence[str], rule: RuleI
                 "(an expanded view?); pass a parameter of its own memory, such as `param.contiguous()`"
             )
     _check_distinct(params, names)
+
+
+def device_type(params: Sequence[Tensor], names: Sequence[str]) -> str:
+    """The type of the parameters' devices. BackendError where some are on processors of another kind."""
+    if not params:
+        return "cpu"
+    other = next((i for i, param in enumerate(params) if param.device.type != params[0].device.type), None)
+    if other is not None:
+        raise BackendError(
+            f"{names[0]} is on {params[0].device} and {names[other]} on {params[other].device}: one backend serves all "
+            "parameters of an optimizer; move them to one kind of device, or give each kind an optimizer of its own"
+        )
+    return params[0].device.type
+
+
+def check_one_device(params: Sequence[Tensor], names: Sequence[str], rule: RuleInfo) -> None:
+    """Refuses parameters on several devices for a rule that couples them. BackendError names two of them."""
+    other = next((i for i, param in enumerate(params) if param.device != params[0].device), None)
+    if other is not None:
+        raise BackendError(
+            f"{names[0]} is on {params[0].device} and {names[other]} on {params[other].device}, and {rule.class_name} "
+            "couples its parameters: move them to one device, or give each device an optimizer of its own"
+        )
 
 
 def _wrapped(kind: str, name: str, rule: RuleInfo) -> str:

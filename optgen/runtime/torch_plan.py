@@ -112,13 +112,14 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     params = [member.param for member in members]
     torch_checks.check_parameters(params, [member.name for member in members], rule)
     members = _stored(rule, members, options.storage)
-    backend = modules.choose_backend(options.backend, params[0].device.type if params else "cpu")
+    backend = modules.choose_backend(options.backend, torch_checks.device_type(params, [m.name for m in members]))
     players = tuple(dict.fromkeys(member.player for member in members))
     edges = edge_list(options.edges, players) if rule.graph else None
     parts = _parts(rule, groups, members, backend, options.coupling)
     if options.strict:
         torch_storage.check_strict(rule, [module for part in parts for module in part.modules])
     if len(parts) > 1 and (rule.layers or any(_model_wide(part) for part in parts)):
+        torch_checks.check_one_device(params, [member.name for member in members], rule)
         raise HyperError(
             f"{rule.class_name} couples its parameters, so these must be the same in all groups: "
             + ", ".join(sorted(k for k in parts[0].settled if len({part.settled[k] for part in parts}) > 1))
@@ -174,7 +175,7 @@ def _own_values(rule: RuleInfo, group: Group, index: int, position: int) -> Mapp
 def _parts(
     rule: RuleInfo, groups: Sequence[Group], members: Sequence[Member], backend: str, coupling: str
 ) -> tuple[Part, ...]:
-    found: dict[tuple[tuple[str, object], ...], tuple[Settled, list[int]]] = {}
+    found: dict[tuple[object, ...], tuple[Settled, list[int]]] = {}
     known: dict[int, Settled] = {}
     for i, member in enumerate(members):
         if id(member.hypers) not in known:
@@ -182,7 +183,7 @@ def _parts(
                 rule, member.hypers, groups[member.group].get("maximize", False), member.group, coupling
             )
         settled = known[id(member.hypers)]
-        key = tuple(sorted(settled.items()))
+        key = (member.param.device, *sorted(settled.items()))
         found.setdefault(key, (settled, []))[1].append(i)
     return tuple(_part(rule, settled, indices, members, backend) for settled, indices in found.values())
 

@@ -317,7 +317,7 @@ def at_random(ctx, t, x, i, stream: tl.constexpr):
     """x in bfloat16, rounded to one of its neighbours by the random bits of optgen.ir.philox for elements i."""
     step = tl.load(table(ctx, STEP, tl.float64)).to(tl.int64).to(tl.uint32)
     number = (tl.load(table(ctx, PARAMETER, tl.int64) + t) | (stream << 24)).to(tl.uint32)
-    index = _placed(tl.load(table(ctx, ROW_MAJOR, tl.int64) + t), i)
+    index = _placed(tl.load(table(ctx, ROW_MAJOR, tl.int64) + t), i.to(tl.int64))
     block = index // 8
     low, high = (block & 0xFFFFFFFF).to(tl.uint32), (block >> 32).to(tl.uint32)
     zero = low * 0
