@@ -9,6 +9,7 @@ from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.manifest import header, literal_of, manifest
 from optgen.ir.view import Module, Stage
 from optgen.runtime.gpu_abi import BLOCK, FEW_VALUES, LARGE, MANY_WARPS, SMALL, STRIDED, TAIL, WARPS
+from optgen_triton.early import can_begin_with_the_end
 from optgen_triton.emit_stage import select_function, stage_function
 from optgen_triton.emit_sweep import SweepCode, Total, emit_sweep, sees_vectors
 from optgen_triton.spelling import DEVICE, KINDS, LIBRARY
@@ -47,10 +48,13 @@ class _Emitter:
         sweeps = self._sweeps()
         stages: list[list[list[str]]] = []
         launches: list[list[Launch]] = []
-        for boundary in range(self.module.sweeps + 1):
-            made = self._stages(boundary)
-            stages.append([[name, "tensor" if extent in VECTORS else extent] for name, extent in made])
-            launches.append(self._between(boundary, made, sweeps))
+        made = [self._stages(boundary) for boundary in range(self.module.sweeps + 1)]
+        for found in made:
+            stages.append([[name, "tensor" if extent in VECTORS else extent] for name, extent in found])
+        if can_begin_with_the_end(self.module):
+            made = [made[0] + made[-1], *made[1:-1], []]
+        for boundary, found in enumerate(made):
+            launches.append(self._between(boundary, found, sweeps))
         entries = [
             [self._entry(sweeps.get((v, s))) for s in range(1, self.module.sweeps + 1)]
             for v in range(len(self.module.variants))

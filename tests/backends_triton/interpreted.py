@@ -165,6 +165,7 @@ def main() -> None:
     np.seterr(all="ignore")
     fence_in()
     mend_bfloat16()
+    patch_once()
     dtype, *rules = sys.argv[1:]
     for rule in rules:
         try:

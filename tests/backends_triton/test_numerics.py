@@ -17,18 +17,24 @@ from optgen.spec.loader import shipped
 
 pytest.importorskip("triton")
 
-PROGRAM = Path(__file__).with_name("interpreted.py")
+ROOT = Path(__file__).resolve().parents[2]
 #: Processes that share the rules: importing what they need takes seconds.
 SHARES = 4
 
 
+def lines_of(program: str, *arguments: str) -> list[str]:
+    """What a program of this folder prints, in a process whose kernels triton interprets."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
+    environment["TRITON_INTERPRET"] = "1"
+    command = [sys.executable, "-W", "ignore", "-m", f"tests.backends_triton.{program}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
 def interpreted(dtype: str, rules: list[str]) -> None:
     """Fails with the reports of the rules that do not agree."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
-    command = [sys.executable, "-W", "ignore", str(PROGRAM), dtype, *rules]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [json.loads(line) for line in lines_of("interpreted", dtype, *rules)]
     assert [each["rule"] for each in found] == rules
     wrong = [f"{each['rule']}: {each['says']}" for each in found if not each["ok"]]
     assert not wrong, "\n".join(wrong)
@@ -44,3 +50,9 @@ def test_other_dtypes(dtype: str) -> None:
     """Of rules that between them have reductions, a graph, rows and columns, and several variants."""
     chosen = {"mixed": ["neat"], "bfloat16": ["adafactor", "neat"]}.get(dtype, ["adamw"])
     interpreted(dtype, chosen)
+
+
+def test_memory_and_random_bits() -> None:
+    """Tensors may lie in memory as they like, and random bits are those of every backend."""
+    (line,) = lines_of("interpreted_layouts")
+    assert json.loads(line) == []
