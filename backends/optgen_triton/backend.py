@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from optgen.backend.protocol import Backend, Emitted
+from optgen.backend.protocol import Emitted, KernelBackend
 from optgen.ir.view import Module
 from optgen_triton.emit import emit
 
@@ -15,7 +15,7 @@ class TritonBackend:
     """Kernels over all tensors at once, a launch per sweep. Building needs neither a GPU nor triton."""
 
     name: str = "triton"
-    level: Literal["kernel", "rule"] = "kernel"
+    level: Literal["kernel"] = "kernel"
     devices: tuple[str, ...] = ("cuda",)
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
     stages: tuple[str, ...] = ("ttir", "ptx")
@@ -33,4 +33,4 @@ class TritonBackend:
         return {name: made.texts[stage] for name, made in compile_kernels(source, "sm_90").items()}
 
 
-backend: Backend = TritonBackend()
+backend: KernelBackend = TritonBackend()
