@@ -73,6 +73,7 @@ def compare(
     coupling: str = "transport",
     depths: Depths = None,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Report:
     """Run a rule's optimizer on a backend and the float64 reference on the same random gradients, and compare.
 
@@ -81,8 +82,8 @@ def compare(
     several texts, which layers take turns in; where one of them stores less than is computed, the reference begins each
     step where the optimizer is, as rounding is part of the run. Hypers that are not given are moved off the values at
     which terms of the rule vanish; `overrides` gives single tensors values of their own, by name. Gradients are missing
-    now and then; the learning rate is halved on the way. A seed gives the same run every time. Raises what compiling or
-    constructing the optimizer raises.
+    now and then; the learning rate is halved on the way. A seed gives the same run every time. `device` is where torch
+    keeps the optimizer's tensors. Raises what compiling or constructing the optimizer raises.
     """
     spec = rule if isinstance(rule, Spec) else load(rule)
     sets = dtype_sets(dtype)
@@ -100,6 +101,7 @@ def compare(
         {name: rng.normal(size=shape) for name, shape in named.items()},
         given,
         Arrangement(players, edges, laplacian, coupling, depths),
+        device,
     )
     records = {slot: _Record(slot) for slot in pair.slots}
     pair.record(records, 0)
@@ -144,8 +146,10 @@ class _Pair:
         params: dict[str, Array],
         given: dict[str, dict[str, Setting]],
         arranged: Arrangement,
+        device: str,
     ) -> None:
         self.spec = spec
+        self.device = device
         self.names = list(params)
         self.dtypes = dtypes
         arrays = {name: _held(x, d.param) for (name, x), d in zip(params.items(), dtypes, strict=True)}
@@ -162,7 +166,7 @@ class _Pair:
         self.kernels = self._bounds(settled, literal=False)
         self.literal = self._bounds(settled, literal=True)
         self.slots = list(dict.fromkeys(slot for own in self.kernels.slots for slot in own))
-        self.optimizer, self.tensors = _optimizer(spec, backend, arrays, dtypes, given, arranged)
+        self.optimizer, self.tensors = _optimizer(spec, backend, arrays, dtypes, given, arranged, device)
 
     def _bounds(self, settled: Sequence[Mapping[str, Settled]], *, literal: bool) -> Bounds:
         made: dict[tuple[object, ...], Module] = {}
@@ -179,7 +183,7 @@ class _Pair:
         if self.rounds:
             self._catch_up()
         for tensor, g, dtypes in zip(self.tensors, gradients, self.dtypes, strict=True):
-            tensor.grad = None if g is None else _tensor(g, dtypes.grad)
+            tensor.grad = None if g is None else _tensor(g, dtypes.grad).to(self.device)
         self.optimizer.step(None, **inputs)
         self.reference.step(gradients, inputs)
         for bounds in (self.kernels, self.literal):
@@ -240,7 +244,7 @@ def _held(x: Array, dtype: str) -> Array:
 
 
 def _numbers(tensor: torch.Tensor) -> Array:
-    return cast(Array, tensor.detach().double().numpy().copy())
+    return cast(Array, tensor.detach().double().cpu().numpy().copy())
 
 
 def _settings(spec: Spec, values: Mapping[str, Setting], coupling: str) -> dict[str, Settled]:
@@ -254,13 +258,15 @@ def _optimizer(
     dtypes: Sequence[DtypeSet],
     given: Mapping[str, Mapping[str, Setting]],
     arranged: Arrangement,
+    device: str,
 ) -> tuple[Optimizer, list[torch.Tensor]]:
     """The generated optimizer, with a group per run of tensors that share their hypers."""
     import torch
 
     cls = compile_rule(spec, framework="torch", backend=backend)
     tensors = {
-        name: torch.nn.Parameter(_tensor(x, own.param)) for (name, x), own in zip(arrays.items(), dtypes, strict=True)
+        name: torch.nn.Parameter(_tensor(x, own.param).to(device))
+        for (name, x), own in zip(arrays.items(), dtypes, strict=True)
     }
     for tensor, own in zip(tensors.values(), dtypes, strict=True):
         if own.grad != own.param:
