@@ -8,8 +8,8 @@ from pprint import pformat
 
 from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.python_text import docstring
+from optgen.ir.exactness import inexact_among
 from optgen.ir.view import Module, Variant
-from optgen.passes.facts import inexact_among
 from optgen.runtime.abi import VERSION
 
 _EXTENTS = ("none", "tensor", "layer", "model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Flag, auto
 
 import numpy as np
@@ -10,6 +10,7 @@ from xdsl.ir import Operation, SSAValue
 
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
+from optgen.ir.exactness import inexact_among
 from optgen.ir.functions import TABLE, Function
 
 
@@ -131,22 +132,6 @@ class Known:
                 return
         key, sense = atom(value)
         self._atoms[key] = truth is sense
-
-
-#: Operations of a sweep that every backend computes to the same bits when nothing is contracted: + - * / sqrt,
-#: comparisons, min, max, abs, negation, selection, changes of width, and the moves of data between them.
-_EXACT = frozenset(
-    {"arith.constant", "arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.negf", "arith.cmpf"}
-    | {"arith.select", "arith.minimumf", "arith.maximumf", "arith.andi", "arith.ori", "arith.xori"}
-    | {"arith.extf", "arith.truncf", "math.sqrt", "math.absf"}
-    | {"kernel.load", "kernel.store", "kernel.read", "kernel.stencil", "kernel.accumulate"}
-    | {"kernel.round_at_random"}
-)
-
-
-def inexact_among(names: Iterable[str]) -> list[str]:
-    """Those of some operations of sweeps that backends round differently, by short names, sorted."""
-    return sorted(name.partition(".")[2] for name in set(names) - _EXACT)
 
 
 def inexact(kernels: kernel.ModuleOp) -> list[str]:

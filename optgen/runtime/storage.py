@@ -122,7 +122,7 @@ class DtypeSet:
 
 def _known(dtype: str, text: str) -> str:
     if dtype not in FLOATS:
-        hint = suggest(dtype, FLOATS) or f"there are {', '.join(FLOATS)}"
+        hint = f"{suggest(dtype, FLOATS)} There are {', '.join(FLOATS)}".strip()
         inside = "" if dtype == text else f' in the dtypes "{text}"'
         raise UsageError(f'"{dtype}"{inside} is no dtype that is stored. {hint}')
     return dtype
