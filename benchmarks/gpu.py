@@ -35,6 +35,8 @@ from optgen.verify import compare
 Step = Callable[[], object]
 
 RULES = ("adamw", "lion", "sgd", "neat", "nested")
+#: What is not a rule's default: torch is asked for the same.
+GIVEN: dict[str, dict[str, Any]] = {"sgd": {"lr": 1e-3, "momentum": 0.9}}
 #: Seconds of one side on one model, and of everything; what does not fit any more is left out and said so.
 SECONDS, BUDGET = 0.6, 450.0
 DEVICE = "cuda"
@@ -87,8 +89,7 @@ def peers(rule: str) -> dict[str, Callable[[list[torch.nn.Parameter]], Step]]:
 
 def ours(rule: str, named: list[tuple[str, torch.nn.Parameter]]) -> Any:
     """Our optimizer of a rule, with torch's momentum where torch has the rule."""
-    given: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9} if rule == "sgd" else {}
-    return optgen.compile(rule, backend="triton")(named, **given, backend="triton")
+    return optgen.compile(rule, backend="triton")(named, **GIVEN.get(rule, {}), backend="triton")
 
 
 def device_seconds(step: Step) -> float:
@@ -150,8 +151,10 @@ def copy_bandwidth(elements: int = 1 << 28) -> float:
 
 def bytes_of(rule: str, dtype: torch.dtype) -> int:
     """Bytes that a step moves per parameter of the rule's primary variant."""
-    spec = load(rule)
-    return storage(spec)["bfloat16"]["bytes_per_param"] if dtype is torch.bfloat16 else explain(spec)["bytes_per_param"]
+    spec, given = load(rule), GIVEN.get(rule, {})
+    if dtype is torch.bfloat16:
+        return storage(spec, given)["bfloat16"]["bytes_per_param"]
+    return explain(spec, given)["bytes_per_param"]
 
 
 def correctness(budget: float) -> list[dict[str, object]]:
