@@ -12,7 +12,7 @@ import pytest
 
 from tests.packaging.conftest import ROOT, Built
 
-PACKAGES = ("optgen", "optgen_numba", "optgen_generated")
+PACKAGES = ("optgen", "optgen_numba", "optgen_triton", "optgen_xla", "optgen_generated")
 SUFFIXES = (".py", ".pyi", ".yaml", ".json", ".typed", "MANIFEST")
 
 
