@@ -15,7 +15,8 @@ from optgen.frontends.settling import conditions
 from optgen.frontends.torch_arguments import argument_of, arguments, uses
 from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import Hyper, Setting, Spec, State
-from optgen.spec.syntax import Call, Expr, Name, Number, names_in, walk
+from optgen.spec.syntax import Call, Expr, If, Name, Number, names_in, walk
+from optgen.spec.vocabulary import CHOOSER
 
 _DATA = ("Domain", "HyperInfo", "Hypers", "InputInfo", "Meta", "Requirement", "RuleInfo", "Settled", "StateInfo")
 
@@ -24,10 +25,10 @@ def record(spec: Spec, origin: str, name: str = "rule") -> list[str]:
     """Texts of the data about a rule, under a name of their own."""
     found = needs(spec)
     info = _rule(spec, found, origin).replace("RULE = ", f"{name.upper()} = ", 1)
-    texts = [_settle(spec), *([_needs(found)] if found else []), info]
+    texts = [_settle(spec), *([_needs(found)] if found else []), *_arm(spec), info]
     if name == "rule":
         return texts
-    return [re.sub(r"\b_(settle|needs)\b", rf"_\1_{name}", text) for text in texts]
+    return [re.sub(r"\b_(settle|needs|arm)\b", rf"_\1_{name}", text) for text in texts]
 
 
 def record_imports(body: str) -> list[str]:
@@ -79,6 +80,30 @@ def _needs(found: Needs) -> str:
     return fitted([*lines, "    return frozenset(need)"])
 
 
+def _arms(spec: Spec) -> list[tuple[str, Expr]]:
+    """The rules that `else` joins and the conditions on which a tensor gets each; the last one needs none."""
+    body = spec.stages.get("update", ())
+    found: list[tuple[str, Expr]] = []
+    names = spec.hypers[CHOOSER].choices if CHOOSER in spec.hypers else ()
+    for name in names[:-1]:
+        if len(body) != 1 or not isinstance(body[0], If):
+            return []
+        found.append((name, body[0].condition))
+        body = body[0].orelse
+    return found
+
+
+def _arm(spec: Spec) -> list[str]:
+    arms = _arms(spec)
+    if not arms:
+        return []
+    write = Expressions(_hyper)
+    lines = ["def _arm(hyper: Hypers, meta: Meta) -> str:", '    """The rule that a tensor gets."""']
+    for name, condition in arms:
+        lines += [f"    if {write.text(condition)}:", f"        return {literal(name)}"]
+    return [fitted([*lines, f"    return {literal(spec.hypers[CHOOSER].choices[-1])}"])]
+
+
 def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines = ["RULE = RuleInfo("]
     for key, text in (
@@ -95,6 +120,8 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     if found:
         lines.append("    needs=_needs,")
         lines.append(f"    structural={value(found.reads)},")
+    if _arms(spec):
+        lines += ["    arm=_arm,", f"    arms={value(spec.hypers[CHOOSER].choices)},"]
     inputs = [f"InputInfo({literal(given.name)}, {literal(given.extent)})" for given in spec.inputs.values()]
     lines += _tuple("inputs", inputs) if inputs else []
     write = Expressions(_hyper)

@@ -143,6 +143,8 @@ class Requirement:
 
 
 Needs: TypeAlias = Callable[[Hypers, Meta], frozenset[str]]
+#: Which of the rules that `else` joins a tensor gets.
+Arm: TypeAlias = Callable[[Hypers, Meta], str]
 
 
 def _no_presets() -> Mapping[str, Mapping[str, object]]:
@@ -155,6 +157,7 @@ class RuleInfo:
 
     `settle` gives the choices and the truth of every condition on hyper-parameters alone: kernels are built for these.
     `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
+    `arm` says which of several rules, `arms`, a tensor gets (None: there is but one).
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
     where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
     of a parameter's updates matters beyond the first. `evaluation` is the rule that sets the weights to evaluate with;
@@ -170,6 +173,8 @@ class RuleInfo:
     settle: Callable[[Hypers], Settled]
     reference: str = ""
     needs: Needs | None = None
+    arm: Arm | None = None
+    arms: tuple[str, ...] = ()
     structural: tuple[str, ...] = ()
     inputs: tuple[InputInfo, ...] = ()
     require: tuple[Requirement, ...] = ()

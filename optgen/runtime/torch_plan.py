@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -111,6 +112,7 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     members, values = _members(rule, groups)
     params = [member.param for member in members]
     torch_checks.check_parameters(params, [member.name for member in members], rule)
+    _warn_of_unused(rule, members)
     members = _stored(rule, members, options.storage)
     backend = modules.choose_backend(options.backend, torch_checks.device_type(params, [m.name for m in members]))
     players = tuple(dict.fromkeys(member.player for member in members))
@@ -125,6 +127,20 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
             + ", ".join(sorted(k for k in parts[0].settled if len({part.settled[k] for part in parts}) > 1))
         )
     return Plan(rule, backend, members, parts, players, None if edges is None else tuple(edges), values)
+
+
+def _warn_of_unused(rule: RuleInfo, members: Sequence[Member]) -> None:
+    """Says which of the rules that `else` joins no parameter gets."""
+    if rule.arm is None or not members:
+        return
+    used = {rule.arm(member.hypers, member.meta) for member in members}
+    for name in rule.arms:
+        if name not in used:
+            warnings.warn(
+                f'{rule.class_name}: no parameter gets the rule "{name}"; a group may ask for a rule by rule="NAME"',
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def _members(

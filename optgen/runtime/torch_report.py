@@ -64,7 +64,7 @@ def describe(rule: RuleInfo, binding: Binding) -> Description:
                 shape=tuple(member.param.shape),
                 dtype=str(member.param.dtype).removeprefix("torch."),
                 group=member.group,
-                rule=rule.name,
+                rule=rule.name if rule.arm is None else rule.arm(member.hypers, member.meta),
                 reach=rule.reach,
                 layer=member.player if rule.layers or rule.depth else "",
                 neighbours=adjacent.get(member.player, ()),
