@@ -106,6 +106,18 @@ def takes_arrays(backend: str) -> bool:
     return backend != REFERENCE and find_backend(backend).level == "rule"
 
 
+def serves_here(backend: str) -> bool:
+    """Whether a backend has kernels for torch tensors of a device that this machine has."""
+    if takes_arrays(backend):
+        return False
+    devices = find_backend(backend).devices
+    if "cpu" in devices:
+        return True
+    import torch
+
+    return "cuda" in devices and torch.cuda.is_available()
+
+
 def frameworks_of(backends: Sequence[str]) -> list[str]:
     """Front ends that some of these backends serve."""
     served = {"jax" if takes_arrays(backend) else "torch" for backend in backends}

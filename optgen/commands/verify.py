@@ -33,10 +33,10 @@ def command(rules: tuple[str, ...], backends: tuple[str, ...], dtypes: tuple[str
     """
     from optgen.backend.registry import REFERENCE, backend, installed
     from optgen.errors import UsageError
-    from optgen.generate import takes_arrays
+    from optgen.generate import serves_here, takes_arrays
     from optgen.spec.loader import load
 
-    wanted = [check_backend(name) for name in backends] or [name for name in installed() if not takes_arrays(name)]
+    wanted = [check_backend(name) for name in backends] or [name for name in installed() if serves_here(name)]
     if REFERENCE in wanted:
         raise UsageError(f'"{REFERENCE}" is what the others are compared with; name another backend')
     for name in wanted:

@@ -6,7 +6,7 @@ the last step, and 0 before the first.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 
 from optgen.spec.model import STAGES, Spec
@@ -26,8 +26,9 @@ def evaluation(spec: Spec) -> Spec | None:
     starts = [e for s in states.values() for e in (s.start if isinstance(s.start, tuple) else (s.start,))]
     read = {name for expr in (value, *starts) for name in names_in(expr)}
     update = Assign(("param",), value, value.loc, f"param = {value.id if isinstance(value, Name) else '(eval)'}")
+    plain = Spec(**{field.name: getattr(spec, field.name) for field in fields(Spec)})  # of a rule written in Python too
     return replace(
-        spec,
+        plain,
         name=f"{spec.name}_eval",
         title=f"Weights to evaluate with: {spec.title}",
         hypers=MappingProxyType({name: hyper for name, hyper in spec.hypers.items() if name in read}),

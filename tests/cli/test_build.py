@@ -164,7 +164,7 @@ def test_settings_reach_the_kernels() -> None:
         (["--set", "maximize=yes"], 1, "true or false"),
         (["--set", "coupling=tranport"], 1, 'did you mean "transport"?'),
         (["--set", "players=tensor"], 1, 'no hyper-parameter "players"'),
-        (["--dtype", "float16"], 2, "float16"),
+        (["--dtype", "float8"], 2, "float16"),
         (["--emit", "ptx"], 1, "have no ptx"),
         (["--emit", "sass"], 2, "ptx"),
         (["--emit", "source", "--print-after", "settle"], 2, "give one"),

@@ -51,7 +51,8 @@ def torch_class():
 
 refused("optgen[torch]", torch_class)
 refused("optgen[torch]", lambda: optgen.compile("lion"))
-refused('no front end for "jax"', lambda: optgen.compile("lion", framework="jax"))
+refused("optgen[jax]", lambda: optgen.compile("lion", framework="jax"))
+refused('no front end for "keras"', lambda: optgen.compile("lion", framework="keras"))
 print("done")
 """
 
