@@ -74,12 +74,16 @@ def described(about: Mapping[str, object]) -> str:
 def writable(kind: str) -> Path:
     """A folder for entries of a kind: the user's, else one of this process's own, with a warning."""
     folder = cache_dir() / kind
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        return _own_folder(error) / kind
+    for attempt in range(ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError as error:
+            cleared = isinstance(error, FileNotFoundError)  # by another process, between the two lines above
+            if not cleared or attempt == ATTEMPTS - 1:
+                return _own_folder(error) / kind
+    raise AssertionError("every attempt returns or goes on")
 
 
 def _own_folder(reason: OSError) -> Path:

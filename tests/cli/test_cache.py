@@ -120,9 +120,8 @@ def test_clearing_disturbs_no_writer(folder: Path, tmp_path: Path) -> None:
     finally:
         end.write_text("", encoding="utf-8")
         done = [writer.communicate(timeout=60) for writer in writers]
-    for out, err in done:
-        assert err == ""
-        assert int(out) > 0
+    assert [err for _, err in done] == ["", ""]
+    assert sum(int(out) for out, _ in done) >= removed  # one of them may have begun too late to write
     assert not [path for path in folder.rglob("*") if path.name.startswith("trash")]
 
 
