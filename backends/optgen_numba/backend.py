@@ -15,7 +15,7 @@ class NumbaBackend:
     """Kernels for CPUs, in place on the framework's own memory."""
 
     name: str = "numba"
-    level: Literal["kernel", "rule"] = "kernel"
+    level: Literal["kernel"] = "kernel"
     devices: tuple[str, ...] = ("cpu",)
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
     requires: Mapping[str, str] = MappingProxyType({"numba": ">=0.60"})
