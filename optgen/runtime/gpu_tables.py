@@ -1,11 +1,11 @@
-"""All memory that Triton kernels of one optimizer share, and the launches of a step."""
+"""All memory that kernels on a graphics processor share for one optimizer, and the launches of a step."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from optgen.errors import BackendError, StateError
 from optgen.runtime import gpu_abi
 from optgen.runtime import layout as at
-from optgen.runtime.abi import META, Mode, Word
-from optgen.runtime.chunks import Shape, claims, elements_of, slot_layout, walking_order
+from optgen.runtime.abi import Word
+from optgen.runtime.chunks import Shape, claims, elements_of
 from optgen.runtime.gpu_abi import GpuWord
 from optgen.runtime.gpu_chunks import blocks, cut, parts, runs
+from optgen.runtime.gpu_launch import launcher
 from optgen.runtime.gpu_memory import Mirror, scratch
-from optgen.runtime.graph import Graph, matched_groups, neighbours, roles_of
-from optgen.runtime.kernel_module import Launch, Module, Slot
-from optgen.runtime.programs import coupled
-from optgen.runtime.rule_info import view
-from optgen.runtime.tables import TensorInfo
+from optgen.runtime.graph import Edges, Neighbours, neighbours
+from optgen.runtime.kernel_module import Launch, Module
+from optgen.runtime.tensor_tables import TensorInfo, TensorTables
 
 _VECTORS = ("matrix", "row", "col")
 #: The least compute capability that kernels are compiled for.
@@ -32,22 +31,8 @@ _CAPABILITY = (8, 0)
 _LAYOUT_WORDS = 17
 
 
-class Kernel(Protocol):
-    """A Triton kernel: `kernel[grid](ctx, NAME=constant, num_warps=4)`."""
-
-    def __getitem__(self, grid: tuple[int, ...]) -> _Launcher: ...
-
-
-class _Launcher(Protocol):
-    def __call__(self, ctx: torch.Tensor, **constants: int) -> object: ...
-
-
-class GpuTables:
-    """The tables of one optimizer's kernels on one device; as `optgen.runtime.tables.Tables` to its caller.
-
-    The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
-    (f64[inputs]) in place.
-    """
+class GpuTables(TensorTables):
+    """Tables in a graphics processor's memory. ``numbers`` (their places) and ``seed`` choose tensors' random bits."""
 
     def __init__(
         self,
@@ -64,91 +49,52 @@ class GpuTables:
         strict: bool = False,
     ) -> None:
         _check_device(device)
-        self.modules = list(modules)
-        self.infos = list(infos)
-        self.module_of = np.array(module_of, dtype=np.int64)
+        super().__init__(modules, infos, module_of, edges, laplacian, coupling)
         self.device = device
-        manifest = self._manifest = modules[0].manifest
-        self._slots = max(len(module.manifest["slots"]) for module in modules)
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
-        self.coupled = coupled(manifest)
-        # warps of AMD's data-centre processors are twice as wide, and have registers enough
-        self._halves = 2 if torch.version.hip else 1
-        self._limits = {} if torch.version.hip else {"maxnreg": gpu_abi.REGISTERS}
-        self._fusion = not strict
-        self._kernels = [cast("Mapping[str, Kernel]", module.kernels) for module in modules]
-        self._views = [view(info.shape, manifest["matrix"]) for info in infos]
-        self._players = [info.player for info in infos]
-        self._roles = [info.role for info in infos]
-        self._layers = max(self._players, default=-1) + 1
-        self._graph: Graph | None = None
-        groups: list[list[int]] = []
-        if manifest["graph"] or manifest["stencil"]:
-            kinds = roles_of(self._players, self._roles, [i.shape for i in infos], [i.dtype for i in infos])
-            self._graph = Graph(kinds, edges, laplacian, coupling)
-            if manifest["stencil"]:
-                groups = matched_groups(self._graph, self._players, self._roles)
-        self._group_of = {tensor: group for group in groups for tensor in group}
+        self._launch = [launcher(module, strict=strict) for module in modules]
         self._fixed, self._live = Mirror(device), Mirror(device)
         self._make_live()
-        self._make_fixed(groups)
+        self._make_fixed()
         self._make_scratch()
         self._make_contexts()
-        self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
         self._reads_step = any(re.search(r"\bSTEP\b|at_random", module.source) for module in modules)
         self._device_step = -1
-        self._calls, self._ended = 0, -1
-        self._active: NDArray[np.bool_] | None = None
+        self._ended = -1
         self.set_active(np.ones(len(infos), dtype=np.bool_))
 
     # -- what the caller sets ---------------------------------------------------------------------------------------
 
-    def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
-        """Element strides of a slot's tensor in logical order; None: C-contiguous. StateError where it must be."""
-        about = self._slots_of(tensor)[slot]
-        if about["extent"] != "elem":
-            if strides is not None:
-                name = about["name"]
-                raise StateError(f'the state "{name}" of tensor {tensor} must be contiguous: assign .contiguous()')
-            return
-        if strides == self._strides.get((tensor, slot)):
-            return
-        if strides is None:
-            del self._strides[tensor, slot]
+    def _set_edges(self, edges: Edges) -> None:
+        live, count = self._live, len(edges.to)
+        live.view("EDGE_START", np.int64)[:] = edges.start
+        live.view("EDGE_TO", np.int64)[:count] = edges.to
+        live.view("EDGE_OWN", np.float64)[:count] = edges.own
+        live.view("EDGE_OTHER", np.float64)[:count] = edges.other
+        live.view("EDGE_MATCHED", np.int64)[:count] = edges.matched
+
+    def _set_neighbours(self, found: Neighbours) -> None:
+        live, count = self._live, len(found.tensor)
+        live.view("NEIGHBOUR_START", np.int64)[:] = found.start
+        live.view("NEIGHBOUR", np.int64)[:count] = found.tensor
+        for kind in {np.float32, np.float64}:
+            live.view(f"NEIGHBOUR_OWN {kind.__name__}", kind)[:count] = found.own[:-2]
+            live.view(f"NEIGHBOUR_OTHER {kind.__name__}", kind)[:count] = found.other[:-2]
+
+    def _put_layout(self, tensor: int, slot: int | None, found: NDArray[np.int64] | None) -> None:
+        row = self._slots if slot is None else slot
+        address = 0
+        if found is not None:
+            if len(found) > _LAYOUT_WORDS:
+                raise StateError(f"tensor {tensor} lies in memory along more axes than kernels follow")
+            layouts = self._live.view("layouts", np.int64)
+            layouts[tensor, row, : len(found)] = found
+            address = self._live.address("layouts") + tensor * layouts.strides[0] + row * layouts.strides[1]
+        if slot is None:
+            self._row_major[tensor] = address
         else:
-            self._strides[tensor, slot] = strides
-        self._moved.update(self._group_of.get(tensor, [tensor]) if slot == 0 else [tensor])
-
-    def set_active(self, active: NDArray[np.bool_]) -> None:
-        """Which tensors have a gradient in the next step. Nothing happens if these are the same as last time."""
-        if self._active is not None and np.array_equal(active, self._active):
-            return
-        self._active = active.copy()
-        present = np.zeros(self._layers, dtype=np.bool_)
-        present[np.array(self._players, dtype=np.int64)[active]] = True
-        beside = present[self._players] if self.coupled and self.infos else np.zeros(len(self.infos), dtype=np.bool_)
-        self._mode[:] = np.where(active, Mode.ACTIVE, np.where(beside, Mode.ZERO_GRADIENT, Mode.ABSENT))
-        self._live.view("LAYER_PRESENT", np.int64)[:] = present
-        if self._graph is not None:
-            self._set_edges(self._graph, present)
-
-    def _set_edges(self, graph: Graph, present: NDArray[np.bool_]) -> None:
-        found = graph.edges(present)
-        live, count = self._live, len(found.to)
-        live.view("EDGE_START", np.int64)[:] = found.start
-        live.view("EDGE_TO", np.int64)[:count] = found.to
-        live.view("EDGE_OWN", np.float64)[:count] = found.own
-        live.view("EDGE_OTHER", np.float64)[:count] = found.other
-        live.view("EDGE_MATCHED", np.int64)[:count] = found.matched
-        if self._manifest["stencil"]:
-            near = neighbours(found, self._players, self._roles)
-            live.view("NEIGHBOUR_START", np.int64)[:] = near.start
-            live.view("NEIGHBOUR", np.int64)[: len(near.tensor)] = near.tensor
-            for kind in {np.float32, np.float64}:
-                live.view(f"NEIGHBOUR_OWN {kind.__name__}", kind)[: len(near.tensor)] = near.own[:-2]
-                live.view(f"NEIGHBOUR_OTHER {kind.__name__}", kind)[: len(near.tensor)] = near.other[:-2]
+            self._layout[tensor, slot] = address
 
     # -- the step ---------------------------------------------------------------------------------------------------
 
@@ -200,8 +146,7 @@ class GpuTables:
 
     def _sweep(self, index: int) -> None:
         for m, programs in enumerate(self._programs):
-            warps = self.modules[m].manifest.get("warps", gpu_abi.WARPS)
-            self._call(m, f"sweep_{index}", programs, warps, **self._limits)
+            self._call(m, f"sweep_{index}", programs, sweep=True)
 
     def _between(self, boundary: int, number: int, launch: Launch) -> None:
         names = [self._launches(m)[boundary][number]["function"] for m in range(len(self.modules))]
@@ -218,26 +163,15 @@ class GpuTables:
     def _launches(self, module: int) -> list[list[Launch]]:
         return self.modules[module].manifest.get("launches", [])
 
-    def _call(self, module: int, name: str, programs: int, warps: int = gpu_abi.WARPS, **constants: int) -> None:
+    def _call(self, module: int, kernel: str, programs: int, *, sweep: bool = False, **phases: int) -> None:
         if programs:
             self._calls += 1
-            kernel = self._kernels[module][name][(programs,)]
-            kernel(
-                self._contexts[module],
-                num_warps=max(warps // self._halves, 1),
-                enable_fp_fusion=self._fusion,
-                **constants,
-            )
-
-    def calls(self) -> int:
-        """Kernels launched by the last run."""
-        return self._calls
+            self._launch[module](kernel, programs, self._contexts[module], sweep=sweep, **phases)
 
     def variant_names(self) -> list[str]:
         """The variant of each tensor in the last run; waits for the device."""
-        names = [[variant["name"] for variant in module.manifest["variants"]] for module in self.modules]
         chosen = cast("list[int]", self._variant.tolist())  # pyright: ignore[reportUnknownMemberType]
-        return [names[m][v] for m, v in zip(self.module_of, chosen[: len(self.infos)], strict=True)]
+        return self._variant_names(chosen[: len(self.infos)])
 
     def buffers(self) -> list[torch.Tensor]:
         """All device memory of these tables."""
@@ -258,8 +192,8 @@ class GpuTables:
         live.add("LAYOUT", (count, slots), np.int64)
         live.add("ROW_MAJOR", (count,), np.int64)
         live.add("layouts", (count, slots + 1, _LAYOUT_WORDS), np.int64)
-        live.add("LAYER_PRESENT", (self._layers,), np.int64)
-        live.add("EDGE_START", (self._layers + 1,), np.int64)
+        live.add("LAYER_PRESENT", (self._layer_count,), np.int64)
+        live.add("EDGE_START", (self._layer_count + 1,), np.int64)
         for name, dtype in (("TO", np.int64), ("OWN", np.float64), ("OTHER", np.float64), ("MATCHED", np.int64)):
             live.add(f"EDGE_{name}", (edges,), dtype)
         live.add("NEIGHBOUR_START", (count + 1,), np.int64)
@@ -269,6 +203,7 @@ class GpuTables:
                 live.add(f"{name} {kind.__name__}", (near,), kind)
         live.place()
         self._mode = live.view("MODE", np.int64)
+        self._present = live.view("LAYER_PRESENT", np.int64)
         self.hyper = live.view("HYPER", np.float64)
         self.inputs = live.view("INPUT", np.float64)
         self.address = live.view("ADDRESS", np.int64)
@@ -277,10 +212,10 @@ class GpuTables:
 
     def _most_neighbours(self) -> int:
         assert self._graph is not None
-        found = self._graph.edges(np.ones(self._layers, dtype=np.bool_))
+        found = self._graph.edges(np.ones(self._layer_count, dtype=np.bool_))
         return len(neighbours(found, self._players, self._roles).tensor)
 
-    def _make_fixed(self, groups: list[list[int]]) -> None:
+    def _make_fixed(self) -> None:
         """What stays for as long as the tensors do."""
         manifest, count = self._manifest, len(self.infos)
         shapes = [Shape(*sizes) for sizes in self._views]
@@ -288,21 +223,17 @@ class GpuTables:
         chunks = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
         counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
         first = np.cumsum(counts) - counts
-        work = claims(counts, elements_of(chunks), groups, np.zeros(count, dtype=np.bool_), gpu_abi.CHUNK_ELEMENTS)
+        work = claims(
+            counts, elements_of(chunks), self._groups, np.zeros(count, dtype=np.bool_), gpu_abi.CHUNK_ELEMENTS
+        )
         of_chunk = self.module_of[chunks[:, 0]] if count else np.zeros(0, dtype=np.int64)
-        layer_of = np.array(self._players, dtype=np.int64)
+        layer_of, members, starts = self._layer_members()
         tables: dict[str, NDArray[np.generic]] = {
-            "META": np.array(
-                [
-                    [s.numel, len(info.shape), s.rows, s.cols, s.matrices, info.depth]
-                    for info, s in zip(self.infos, shapes, strict=True)
-                ],
-                dtype=np.float64,
-            ).reshape(-1, len(META)),
+            "META": self._metadata(),
             "VIEW": np.array([[s.matrices, s.rows, s.cols] for s in shapes], dtype=np.int64).reshape(-1, 3),
             "LAYER_OF": layer_of,
-            "LAYER_MEMBER": np.argsort(layer_of, kind="stable").astype(np.int64),
-            "LAYER_START": np.concatenate(([0], np.cumsum(np.bincount(layer_of, minlength=self._layers)))),
+            "LAYER_MEMBER": members,
+            "LAYER_START": starts,
             "CHUNK": chunks,
             "PARAMETER": np.array(self._numbers, dtype=np.int64),
         }
@@ -350,7 +281,7 @@ class GpuTables:
         values, totals = manifest["values"], len(manifest["totals"])
         sizes = {
             "TENSOR_VALUE": count * len(values["tensor"]),
-            "LAYER_VALUE": self._layers * len(values["layer"]),
+            "LAYER_VALUE": self._layer_count * len(values["layer"]),
             "MODEL_VALUE": len(values["model"]),
             "TENSOR_TOTAL": count * totals,
             **{f"{x.upper()}_VALUE": len(values[x]) * self._widths[x] for x in _VECTORS},
@@ -382,7 +313,7 @@ class GpuTables:
                     ctx[word] = address
             numbers = {
                 Word.TENSORS: len(self.infos),
-                Word.LAYERS: self._layers,
+                Word.LAYERS: self._layer_count,
                 Word.SLOTS: self._slots,
                 GpuWord.SEED: self._seed,
                 Word.MEMBER_COUNT: self._members[m],
@@ -408,46 +339,6 @@ class GpuTables:
                 if mirror.has(known):
                     return mirror.address(known)
         return None
-
-    # -- where elements lie -----------------------------------------------------------------------------------------
-
-    def _turned(self, tensor: int) -> bool:
-        """Whether the rows of the matrix view run along memory's columns."""
-        if not self._manifest["tiled"] or self._manifest["matrix"] != "wide":
-            return False
-        shape = self.infos[tensor].shape
-        return len(shape) > 1 and shape[0] > self._views[tensor][1]
-
-    def _place(self) -> None:
-        """Works out again how the slots of tensors lie that moved."""
-        for tensor in self._moved:
-            shape = self.infos[tensor].shape
-            leader = min(self._group_of.get(tensor, [tensor]))
-            if not self._manifest["tiled"] and not self._manifest["totals"]:
-                order = walking_order(shape, self._strides.get((leader, 0)))
-            elif self._turned(tensor):
-                order = (*range(1, len(shape)), 0)
-            else:
-                order = tuple(range(len(shape)))
-            self._row_major[tensor] = self._described(tensor, self._slots, slot_layout(shape, None, order))
-            for slot, about in enumerate(self._slots_of(tensor)):
-                if about["extent"] == "elem":
-                    found = slot_layout(shape, self._strides.get((tensor, slot)), order)
-                    self._layout[tensor, slot] = self._described(tensor, slot, found)
-        self._moved.clear()
-
-    def _described(self, tensor: int, row: int, layout: NDArray[np.int64] | None) -> int:
-        """Puts a layout where kernels find it: its address, or 0 for none."""
-        if layout is None:
-            return 0
-        if len(layout) > _LAYOUT_WORDS:
-            raise StateError(f"tensor {tensor} lies in memory along more axes than kernels follow")
-        layouts = self._live.view("layouts", np.int64)
-        layouts[tensor, row, : len(layout)] = layout
-        return self._live.address("layouts") + tensor * layouts.strides[0] + row * layouts.strides[1]
-
-    def _slots_of(self, tensor: int) -> Sequence[Slot]:
-        return self.modules[int(self.module_of[tensor])].manifest["slots"]
 
 
 def _check_device(device: torch.device) -> None:

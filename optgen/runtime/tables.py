@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.errors import StateError
 from optgen.runtime import layout as at
 from optgen.runtime.abi import META, SEGMENT, Mode, Word
 from optgen.runtime.chunks import (
@@ -22,15 +20,13 @@ from optgen.runtime.chunks import (
     elements_of,
     grid,
     shuffled,
-    slot_layout,
-    walking_order,
 )
-from optgen.runtime.graph import Edges, Graph, Neighbours, matched_groups, neighbours, roles_of
-from optgen.runtime.kernel_module import Manifest, Module, Slot, load_module
+from optgen.runtime.graph import Edges, Neighbours
+from optgen.runtime.kernel_module import Manifest, Module, load_module
 from optgen.runtime.pool import Job, Scratch, run_step
-from optgen.runtime.programs import chainable, coupled, programs, slot_bytes
+from optgen.runtime.programs import chainable, programs, slot_bytes
 from optgen.runtime.progress import reading_sweeps
-from optgen.runtime.rule_info import view
+from optgen.runtime.tensor_tables import TensorInfo, TensorTables
 
 __all__ = ["Manifest", "Module", "Tables", "TensorInfo", "load_module"]
 
@@ -39,30 +35,11 @@ THREADED_BYTES = 4 << 20
 #: Tensors of at most so many bytes go through all their sweeps in one thread's cache.
 CACHE_BYTES = 1 << 20
 
-#: Stands for a slot among the layouts: of a tensor's own numbering.
-_ROW_MAJOR = -1
-
 T = TypeVar("T", bound=np.generic)
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """What the tables are told about a tensor. Tensors with equal ``player`` form a layer; ``role`` is within it."""
-
-    shape: tuple[int, ...]
-    player: int
-    role: str
-    depth: float
-    dtype: str
-
-
-class Tables:
-    """The tables of one optimizer's kernels: one or several modules that differ in dtype only.
-
-    The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
-    (f64[inputs]) in place; the columns of ``address`` are those of the tensor's own module. ``coupled``: tensors affect
-    one another. ``numbers`` (their places by default) and ``seed`` choose the random bits of each tensor.
-    """
+class Tables(TensorTables):
+    """Tables in the CPU's memory. ``numbers`` (their places by default) and ``seed`` choose tensors' random bits."""
 
     def __init__(
         self,
@@ -76,80 +53,28 @@ class Tables:
         numbers: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
-        self.modules = list(modules)
-        self.infos = list(infos)
-        self.module_of = np.array(module_of, dtype=np.int64)
-        manifest = self._manifest = modules[0].manifest
-        self.coupled = coupled(manifest)
+        super().__init__(modules, infos, module_of, edges, laplacian, coupling)
         self._programs = programs(modules)
         self._reading = self._reading_sweeps = reading_sweeps([module.manifest for module in modules])
-        self._slots = max(len(module.manifest["slots"]) for module in modules)
         self._keep: dict[str, NDArray[np.generic]] = {}
         self._contexts = np.zeros((len(modules), Word.COUNT), dtype=np.int64)
         self._plan = np.zeros(at.PLAN_WORDS, dtype=np.int64)
-        self._players = [info.player for info in infos]
-        self._roles = [info.role for info in infos]
-        self._graph: Graph | None = None
-        groups: list[list[int]] = []
-        if manifest["graph"] or manifest["stencil"]:
-            kinds = roles_of(self._players, self._roles, [i.shape for i in infos], [i.dtype for i in infos])
-            self._graph = Graph(kinds, edges, laplacian, coupling)
-            if manifest["stencil"]:
-                groups = matched_groups(self._graph, self._players, self._roles)
-        self._group_of = {tensor: group for group in groups for tensor in group}
-        self._views = [view(info.shape, manifest["matrix"]) for info in infos]
-        self._numel = np.array([m * r * c for m, r, c in self._views], dtype=np.int64)
         self._allocate_values()
         self._allocate_layers()
-        self._chunks(groups)
+        self._chunks()
         self._plan_programs()
-        self._layouts: dict[tuple[int, int], NDArray[np.int64]] = {}
-        self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
+        self._layouts: dict[tuple[int, int | None], NDArray[np.int64]] = {}
         self._plan[at.SEED] = seed
         self._table(at.PARAMETER, (len(infos),), np.int64)[:] = range(len(infos)) if numbers is None else numbers
         self._scratch = Scratch(self._programs.max_streams)
         self._job = self._new_job()
         self._arrangement: tuple[bool, int | None] | None = None
-        self._calls = 0
-        self._active: NDArray[np.bool_] | None = None
         self.set_active(np.ones(len(infos), dtype=np.bool_))
-
-    # -- what the caller sets ---------------------------------------------------------------------------------------
-
-    def set_layout(self, tensor: int, slot: int, strides: tuple[int, ...] | None) -> None:
-        """Element strides of a slot's tensor in logical order; None: C-contiguous. StateError where it must be."""
-        about = self._slots_of(tensor)[slot]
-        if about["extent"] != "elem":
-            if strides is not None:
-                name = about["name"]
-                raise StateError(f'the state "{name}" of tensor {tensor} must be contiguous: assign .contiguous()')
-            return
-        if strides == self._strides.get((tensor, slot)):
-            return
-        if strides is None:
-            del self._strides[tensor, slot]
-        else:
-            self._strides[tensor, slot] = strides
-        self._moved.update(self._group_of.get(tensor, [tensor]) if slot == 0 else [tensor])
 
     def set_active(self, active: NDArray[np.bool_]) -> None:
         """Which tensors have a gradient in the next step. Nothing happens if these are the same as last time."""
-        if self._active is not None and np.array_equal(active, self._active):
-            return
-        self._active = None
-        present = np.zeros(self._layer_count, dtype=np.bool_)
-        present[np.array(self._players, dtype=np.int64)[active]] = True
-        beside = present[self._players] if self.coupled and self.infos else np.zeros(len(self.infos), dtype=np.bool_)
-        self._mode[:] = np.where(active, Mode.ACTIVE, np.where(beside, Mode.ZERO_GRADIENT, Mode.ABSENT))
-        self._present[:] = present
+        super().set_active(active)
         self._bytes = int(self._numel[self._mode != Mode.ABSENT].sum()) * slot_bytes(self._manifest)
-        if self._graph is not None:
-            found = self._graph.edges(present)
-            self._set_edges(found)
-            if self._manifest["stencil"]:
-                self._set_neighbours(neighbours(found, self._players, self._roles))
-        self._active = active.copy()
 
     # -- the step ---------------------------------------------------------------------------------------------------
 
@@ -193,14 +118,9 @@ class Tables:
         opened = self._plan[at.CLAIM] > at.LOW
         return bool(self._plan[at.ENDED] + opened > self._reading)
 
-    def calls(self) -> int:
-        """Calls into compiled code made by the last run."""
-        return self._calls
-
     def variant_names(self) -> list[str]:
         """The variant of each tensor in the last run."""
-        variants = [module.manifest["variants"] for module in self.modules]
-        return [variants[m][v]["name"] for m, v in zip(self.module_of, self._variant, strict=True)]
+        return self._variant_names(self._variant.tolist())
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
@@ -239,9 +159,7 @@ class Tables:
         self._table(Word.TENSOR_VALUE, (count, len(values["tensor"])), np.float64)
         self._table(Word.MODEL_VALUE, (len(values["model"]),), np.float64)
         self._table(Word.TENSOR_TOTAL, (count, len(manifest["totals"])), np.float64)
-        meta = self._table(Word.META, (count, len(META)), np.float64)
-        for t, (info, (matrices, rows, cols)) in enumerate(zip(self.infos, self._views, strict=True)):
-            meta[t] = [self._numel[t], len(info.shape), rows, cols, matrices, info.depth]
+        self._table(Word.META, (count, len(META)), np.float64)[:] = self._metadata()
         sizes = np.array([(m, m * r, m * c) for m, r, c in self._views], dtype=np.int64).reshape(-1, 3)
         for i, extent in enumerate(("matrix", "row", "col")):
             offsets = np.concatenate(([0], np.cumsum(sizes[:, i])))
@@ -259,14 +177,13 @@ class Tables:
         self._contexts[:, Word.SLOTS] = self._slots
 
     def _allocate_layers(self) -> None:
-        count = self._layer_count = max(self._players, default=-1) + 1
-        layer_of = np.array(self._players, dtype=np.int64)
+        count = self._layer_count
+        layer_of, members, starts = self._layer_members()
         self._contexts[:, Word.LAYERS] = count
         self._table(Word.LAYER_VALUE, (count, len(self._manifest["values"]["layer"])), np.float64)
         self._table(Word.LAYER_OF, (len(self.infos),), np.int64)[:] = layer_of
-        self._table(Word.LAYER_MEMBER, (len(self.infos),), np.int64)[:] = np.argsort(layer_of, kind="stable")
-        starts = self._table(Word.LAYER_START, (count + 1,), np.int64)
-        starts[1:] = np.cumsum(np.bincount(layer_of, minlength=count)) if count else 0
+        self._table(Word.LAYER_MEMBER, (len(self.infos),), np.int64)[:] = members
+        self._table(Word.LAYER_START, (count + 1,), np.int64)[:] = starts
         self._present = self._table(Word.LAYER_PRESENT, (count,), np.int64)
         nothing = np.zeros(0, dtype=np.int64)
         self._set_edges(
@@ -287,17 +204,16 @@ class Tables:
         self._put(at.NEIGHBOUR_OWN, found.own)
         self._put(at.NEIGHBOUR_OTHER, found.other)
 
-    def _chunks(self, groups: list[list[int]]) -> None:
+    def _chunks(self) -> None:
         """Cuts every tensor and makes room for partial totals."""
         tiled, count = self._manifest["tiled"], len(self.infos)
-        coupled = {t for group in groups for t in group} if self._manifest["stencil"] else set[int]()
+        coupled = set(self._group_of) if self._manifest["stencil"] else set[int]()
         sizes = [COUPLED_ELEMENTS if t in coupled else CHUNK_ELEMENTS for t in range(count)]
         shapes = [Shape(*v) if tiled else Shape(1, 1, v[0] * v[1] * v[2]) for v in self._views]
         pieces = [cut(t, shape, size) for t, (shape, size) in enumerate(zip(shapes, sizes, strict=True))]
         table = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
         self._counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
         self._elements = elements_of(table)
-        self._groups = groups
         self._tensor = self._table(at.TENSOR, (count, at.TENSOR_FIELDS), np.int64)
         self._tensor[:, at.T_MODULE] = self.module_of
         for m in range(len(self.modules)):
@@ -367,46 +283,12 @@ class Tables:
         self._plan[at.LOOSE_COUNT] = len(work.loose) if len(work.chain) else -1
         self._reading = min(self._reading_sweeps, 0) if len(work.chain) else self._reading_sweeps
 
-    def _turned(self, tensor: int) -> bool:
-        """Whether the rows of the matrix view run along memory's columns."""
-        if not self._manifest["tiled"] or self._manifest["matrix"] != "wide":
-            return False
-        shape = self.infos[tensor].shape
-        return len(shape) > 1 and shape[0] > self._views[tensor][1]
-
-    def _place(self) -> None:
-        """Works out again how the slots of tensors lie that moved.
-
-        Elements are walked through as they lie in memory, unless they are summed: then in logical order, because the
-        order of a sum decides its bits, and how a tensor lies in memory must not.
-        """
-        for tensor in self._moved:
-            shape = self.infos[tensor].shape
-            leader = min(self._group_of.get(tensor, [tensor]))
-            if not self._manifest["tiled"] and not self._manifest["totals"]:
-                order = walking_order(shape, self._strides.get((leader, 0)))
-            elif self._turned(tensor):
-                order = (*range(1, len(shape)), 0)
-            else:
-                order = tuple(range(len(shape)))
-            self._place_row_major(tensor, slot_layout(shape, None, order))
-            for slot, about in enumerate(self._slots_of(tensor)):
-                if about["extent"] == "elem":
-                    found = slot_layout(shape, self._strides.get((tensor, slot)), order)
-                    self._layouts.pop((tensor, slot), None)
-                    self._layout[tensor, slot] = 0
-                    if found is not None:
-                        self._layouts[tensor, slot] = found
-                        self._layout[tensor, slot] = found.ctypes.data
-        self._moved.clear()
-
-    def _place_row_major(self, tensor: int, found: NDArray[np.int64] | None) -> None:
-        """Says where row-major order is another than the order in which a tensor is walked."""
-        self._layouts.pop((tensor, _ROW_MAJOR), None)
-        self._row_major_at[tensor] = 0
+    def _put_layout(self, tensor: int, slot: int | None, found: NDArray[np.int64] | None) -> None:
+        self._layouts.pop((tensor, slot), None)
         if found is not None:
-            self._layouts[tensor, _ROW_MAJOR] = found
-            self._row_major_at[tensor] = found.ctypes.data
-
-    def _slots_of(self, tensor: int) -> Sequence[Slot]:
-        return self.modules[int(self.module_of[tensor])].manifest["slots"]
+            self._layouts[tensor, slot] = found
+        address = 0 if found is None else found.ctypes.data
+        if slot is None:
+            self._row_major_at[tensor] = address
+        else:
+            self._layout[tensor, slot] = address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,8 +86,7 @@ def use_stub_driver() -> None:
 
 def stubbed(path: str, shapes: list[tuple[int, ...]], launched: Launched) -> GpuTables:
     """Tables of a kernel file for tensors in layers of their own, on the CPU, whose launches go nowhere."""
-    module = load_module(path)
+    made = load_module(path)
+    module = replace(made, kernels={name: launched.wrap(name, kernel) for name, kernel in made.kernels.items()})
     infos = [TensorInfo(shape, player, "w", 0.5, "float32") for player, shape in enumerate(shapes)]
-    tables = GpuTables([module], infos, [0] * len(infos), torch.device("cpu"))
-    tables._kernels = [{name: launched.wrap(name, kernel) for name, kernel in module.kernels.items()}]
-    return tables
+    return GpuTables([module], infos, [0] * len(infos), torch.device("cpu"))
