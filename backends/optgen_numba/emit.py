@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optgen.backend.coarse_text import stage_plans
+from optgen.backend.element_text import sees_vectors
 from optgen.backend.manifest import header, literal_of, manifest
+from optgen.backend.python_text import words_of
 from optgen.ir.view import Module, Op, Stage
 from optgen.runtime.abi import Mode, Word
-from optgen_numba.emit_segment import RESERVED, Segment, emit_segment, uses_vectors
+from optgen_numba.emit_segment import RESERVED, Segment, emit_segment
 from optgen_numba.emit_stage import StageCode, Tables
 from optgen_numba.layout import VECTORS, Layout
 from optgen_numba.python_text import Names
@@ -55,25 +58,13 @@ def _distinct(segments: dict[tuple[int, int], Segment]) -> list[Segment]:
 
 def _stages(module: Module, layout: Layout) -> tuple[list[list[list[str]]], list[list[str]]]:
     """Names and extents of the stage functions per boundary, and their texts."""
-    manifest: list[list[list[str]]] = []
-    texts: list[list[str]] = []
-    for boundary in range(module.sweeps + 1):
-        entries: list[list[str]] = []
-        columns = [[s for s in variant.stages if s.boundary == boundary] for variant in module.variants]
-        for position in range(max(map(len, columns), default=0)):
-            stages = [column[position] if position < len(column) else None for column in columns]
-            extent = next(stage.extent for stage in stages if stage is not None)
-            name = f"stage_{boundary}_{extent}"
-            if any(name == entry[0] for entry in entries):
-                name += f"_{position + 1}"
-            entries.append([name, "tensor" if extent in VECTORS else extent])
-            texts.append(_stage(name, extent, stages, layout))
-        manifest.append(entries)
-    return manifest, texts
+    plans = stage_plans(module)
+    texts = [_stage(plan.name, plan.extent, plan.stages, layout) for boundary in plans for plan in boundary]
+    return [[plan.manifest for plan in boundary] for boundary in plans], texts
 
 
 def _stage(name: str, extent: str, stages: Sequence[Stage | None], layout: Layout) -> list[str]:
-    tables = Tables(layout, Names(RESERVED | {"layer", "edge", "j"}))
+    tables = Tables(layout, Names(RESERVED | {"j"}))
     heads = _unit_loop(extent, tables)
     depth = 3 if extent in VECTORS else 2
     bodies = [_stage_body(extent, stage, tables, depth) for stage in stages]
@@ -87,7 +78,7 @@ def _stage(name: str, extent: str, stages: Sequence[Stage | None], layout: Layou
         word = "if"
         for number, body in enumerate(bodies):
             if body:
-                lines.append("    " * depth + f"{word} {tables.variant}[t] == {number}:")
+                lines.append("    " * depth + f"{word} {tables.named('VARIANT')}[t] == {number}:")
                 lines += ["    " + line for line in body]
                 word = "elif"
     return ["@stage", f"def {name}(ctx, begin, end):", *tables.lines, *heads, *lines]
@@ -103,7 +94,7 @@ def _unit_loop(extent: str, tables: Tables) -> list[str]:
         return [
             "    for k in range(begin, end):",
             "        t = 0",
-            f"        while t < ctx[TENSORS] and {tables.mode}[t] == ABSENT:",
+            f"        while t < ctx[TENSORS] and {tables.named('MODE')}[t] == ABSENT:",
             "            t += 1",
             "        if t == ctx[TENSORS]:",
             "            continue",
@@ -111,25 +102,25 @@ def _unit_loop(extent: str, tables: Tables) -> list[str]:
     if extent == "layer":
         return [
             "    for k in range(begin, end):",
-            f"        if {tables.present}[k] == 0:",
+            f"        if {tables.named('LAYER_PRESENT')}[k] == 0:",
             "            continue",
-            f"        t = {tables.layer_member}[{tables.layer_start}[k]]",
+            f"        t = {tables.named('LAYER_MEMBER')}[{tables.named('LAYER_START')}[k]]",
         ]
     heads = [
         "    for k in range(begin, end):",
-        f"        t = {tables.members}[k]",
-        f"        if {tables.mode}[t] == ABSENT:",
+        f"        t = {tables.named('MEMBERS')}[k]",
+        f"        if {tables.named('MODE')}[t] == ABSENT:",
         "            continue",
     ]
     if extent in VECTORS:
-        units = StageCode("tensor", tables, 2)._length(extent)  # pyright: ignore[reportPrivateUsage]
-        heads.append(f"        for j in range({units}):")
+        code = StageCode("tensor", tables, 2)
+        heads.append(f"        for j in range({code.whole(code.units(extent))}):")
     return heads
 
 
 def _choice(name: str, ops: Sequence[Op], layout: Layout) -> list[str]:
     tables = Tables(layout, Names(RESERVED))
-    heads = ["    for k in range(begin, end):", f"        t = {tables.members}[k]"]
+    heads = ["    for k in range(begin, end):", f"        t = {tables.named('MEMBERS')}[k]"]
     body = StageCode("tensor", tables, 2).write(ops)
     return ["@select", f"def {name}(ctx, begin, end):", *tables.lines, *heads, *body]
 
@@ -144,12 +135,11 @@ def _manifest(
     stages: list[list[list[str]]],
     select: str | None,
 ) -> dict[str, object]:
-    by_name = {segment.name: segment for segment in segments.values()}
     variants = [
         [segments[number, s].manifest() if (number, s) in segments else None for s in range(1, module.sweeps + 1)]
         for number in range(len(module.variants))
     ]
-    tiled = uses_vectors(by_name)
+    tiled = any(sees_vectors(sweep, layout) for variant in module.variants for sweep in variant.sweeps)
     return manifest(module, layout, "numba", tiled=tiled, select=select, stages=stages, sweeps=variants)
 
 
@@ -181,8 +171,7 @@ def _text(module: Module, described: dict[str, object], functions: Sequence[Sequ
 
 def _imports(text: str) -> tuple[set[str], set[str]]:
     """Names of optgen.runtime.cpu and of optgen.runtime.narrow that the functions use."""
-    words = {"".join(c if c.isalnum() or c == "_" else " " for c in text)}
-    tokens = {token for word in words for token in word.split()}
+    tokens = words_of(text)
     tables = tokens & ({word.name for word in Word} | {mode.name for mode in Mode})
     helpers = {"segment", "stage", "select", "add_reassoc", "laplacian_at", "maximum", "minimum", "f4", "f8", "i8"}
     for short in ("f4", "f8", "i8"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from optgen.backend.element_text import ElementText
 from optgen.errors import BackendError
-from optgen.ir.view import Op, Sweep, Value
+from optgen.ir.view import Sweep, Total, Value
 from optgen_numba.layout import SHORT, Layout
-from optgen_numba.python_text import PURE, Body, Names, literal
+from optgen_numba.python_text import Body, Names, literal
 
 #: Names that generated functions must not take for themselves.
 _LANGUAGE = ("np", "range", "abs", "True", "False", "n", "i", "k", "t", "streams", "scalars", "totals", "ctx")
@@ -59,15 +59,15 @@ class Segment:
         return entry if self.alone is None else {**entry, "alone": self.alone.manifest()}
 
 
-class _Writer:
+class _Writer(ElementText):
+    backend = "numba"
+
     def __init__(self, name: str, sweep: Sweep, layout: Layout, *, alone: bool) -> None:
-        self.layout = layout
-        self.alone = alone
-        self.sweep = sweep
-        self.real = SHORT[layout.module.compute]
         self.names = Names(RESERVED)
+        super().__init__(sweep, layout, Body(self.names, indent=2))
+        self.alone = alone
+        self.real = SHORT[layout.module.compute]
         self.head = Body(self.names)
-        self.loop = Body(self.names, indent=2)
         self.tail = Body(self.names)
         self.out = Segment(name, [])
         self._arrays: dict[str, str] = {}
@@ -75,21 +75,17 @@ class _Writer:
         self._read: dict[str, str] = {}
 
     def segment(self) -> Segment:
-        stored = {op.word("slot") for op in self.sweep.ops if op.name == "kernel.store"}
-        loaded = {op.word("slot") for op in self.sweep.ops if op.name == "kernel.load"}
-        for slot in dict.fromkeys(
-            op.word("slot") for op in self.sweep.ops if op.name in ("kernel.load", "kernel.store")
-        ):
+        stored, loaded = self.touched("kernel.store"), self.touched("kernel.load")
+        for slot in self.touched("kernel.load", "kernel.store"):
             access = ("r" if slot in loaded else "") + ("w" if slot in stored else "")
             self._array(slot, ("slot", self.layout.slot(slot), access), SHORT[self.layout.dtype(slot)])
-        for op in self.sweep.ops:
-            self._op(op)
+        self.write_ops()
         self.out.lines = [
             "@segment",
             f"def {self.out.name}(n, streams, scalars, totals):",
             *self.head.lines,
             "    for i in range(n):",
-            *self.loop.lines,
+            *self.body.lines,
             *self.tail.lines,
         ]
         return self.out
@@ -106,96 +102,80 @@ class _Writer:
         self.out.streams.append(stream)
         self._address += addresses
 
-    def _op(self, op: Op) -> None:
-        if op.name in PURE:
-            self.loop.pure(op, self._wish(op))
-            return
-        match op.name:
-            case "kernel.load":
-                assert op.result is not None
-                slot = op.word("slot")
-                if self.layout.is_narrow(slot):  # a word: it is called after the slot once it is widened
-                    self.loop.bind(op.result, f"{self._arrays[slot]}[i]")
-                else:
-                    self.loop.assign(op.result, f"{self._arrays[slot]}[i]", slot)
-            case "kernel.store":
-                slot = op.word("slot")
-                self.loop.line(f"{self._arrays[slot]}[i] = {self.loop.text(op.operands[0])}")
-            case "kernel.round_at_random":
-                assert op.result is not None
-                noise = self._array(f"noise_{op.attributes['stream']}", ("noise", int(op.attributes["stream"])), "u2")
-                self.loop.bind(op.result, f"b2_at_random({self.loop.text(op.operands[0])}, {noise}[i])")
-            case "kernel.read":
-                self._read_value(op)
-            case "kernel.stencil":
-                self._stencil(op)
-            case "kernel.accumulate":
-                self._accumulate(op)
-            case _:
-                raise BackendError(f"numba: {op.name} is not an operation of element code")
+    def is_slot(self, name: str) -> bool:
+        """Slots and what else has an array."""
+        return name in self._arrays
 
-    def _wish(self, op: Op) -> str:
-        """New values of a slot are called after it."""
-        assert op.result is not None
-        hint = op.result.hint
-        if op.name == "arith.extf" and op.operands[0].op.name == "kernel.load":
-            return op.operands[0].op.word("slot")
-        return f"{hint}_new" if hint in self._arrays else hint
+    def widened(self, slot: str) -> str:
+        """The slot's own name: the word has none."""
+        return slot
 
-    def _read_value(self, op: Op) -> None:
-        assert op.result is not None
-        name = op.word("value")
+    def load(self, result: Value, slot: str) -> None:
+        """An item; of narrow slots a word, called after the slot once it is widened."""
+        if self.layout.is_narrow(slot):
+            self.body.bind(result, f"{self._arrays[slot]}[i]")
+        else:
+            self.body.assign(result, f"{self._arrays[slot]}[i]", slot)
+
+    def store(self, slot: str, x: str) -> None:
+        """An item."""
+        self.body.line(f"{self._arrays[slot]}[i] = {x}")
+
+    def at_random(self, result: Value, x: str, stream: int) -> None:
+        """By the words of a stream."""
+        noise = self._array(f"noise_{stream}", ("noise", stream), "u2")
+        self.body.bind(result, f"b2_at_random({x}, {noise}[i])")
+
+    def read(self, result: Value, name: str) -> None:
+        """Read before the loop where it is the same for all elements."""
         place = self.layout.value(name)
         if place.extent == "tensor":
             if name not in self._read:
                 self._read[name] = self.names.new(name)
                 self.head.line(f"{self._read[name]} = {self.real}(scalars[{place.column}])")
-            self.loop.bind(op.result, self._read[name])
+            self.body.bind(result, self._read[name])
         elif place.extent == "col":
             array = self._array(name, ("col", place.column), "f8")
-            self.loop.bind(op.result, f"{self.real}({array}[i])")
+            self.body.bind(result, f"{self.real}({array}[i])")
         else:
             if name not in self._read:
                 array = self._array(name, (place.extent, place.column), "f8", "1")
                 self._read[name] = self.names.new(f"this_{name}")
                 self.head.line(f"{self._read[name]} = {self.real}({array}[0])")
-            self.loop.bind(op.result, self._read[name])
+            self.body.bind(result, self._read[name])
 
-    def _stencil(self, op: Op) -> None:
-        assert op.result is not None
-        slot = op.word("slot")
-        if op.word("kind") != "laplacian":
+    def stencil(self, result: Value, slot: str, kind: str) -> None:
+        """Of two neighbours read here, of more by the driver."""
+        if kind != "laplacian":
             raise BackendError(
                 "numba: neighbors of an element value is not built yet; write deg*x - laplacian(x) or take layer values"
             )
         if self.alone:
-            self.loop.bind(op.result, literal(0.0, op.result.type))
+            self.body.bind(result, literal(0.0, result.type))
             return
         if self.layout.is_narrow(slot):  # neighbours are widened where they are summed
             array = self._array(f"pull_{slot}", ("stencil", self.layout.slot(slot)), self.real)
-            self.loop.assign(op.result, f"{array}[i]", op.result.hint or f"laplacian_{slot}")
+            self.body.assign(result, f"{array}[i]", result.hint or f"laplacian_{slot}")
             return
         key = f"{slot}_near"
         if key not in self._arrays:
             self._arrays[key] = self.names.new(key)
             self.head.line(f"{self._arrays[key]} = {self.real}_near(streams, {self._address})")
             self._add(("near", self.layout.slot(slot)), NEAR_ADDRESSES)
-        self.loop.assign(op.result, f"laplacian_at({self._arrays[key]}, i)", op.result.hint or f"pull_{slot}")
+        self.body.assign(result, f"laplacian_at({self._arrays[key]}, i)", result.hint or f"pull_{slot}")
 
-    def _accumulate(self, op: Op) -> None:
-        name, how = op.word("total"), op.word("reduction")
-        total = self.layout.module.totals[name]
-        x: Value = op.operands[0]
-        self.loop.say(op.statement)
+    def accumulate(self, total: Total, x: str) -> None:
+        """In a variable, or of columns in their array."""
+        name, how = total.name, total.reduction
         if total.extent == "col":
             place = self.layout.value(name)
             stream: Stream = ("col_total", place.column, how)
             cell = f"{self._array(name, stream, 'f8')}[i]"
-            self.loop.line(f"{cell} = {_combine(how, cell, f'f8({self.loop.text(x)})', exact=True)}")
+            self.body.line(f"{cell} = {_combine(how, cell, f'f8({x})', exact=True)}")
             return
         partial = self.names.new(name)
         self.head.line(f"{partial} = {self.real}({_IDENTITY[how]})")
-        self.loop.line(f"{partial} = {_combine(how, partial, self.loop.text(x))}")
+        self.body.line(f"{partial} = {_combine(how, partial, x)}")
         if total.extent == "row":
             array = self._array(f"{name}_row", ("row_total", self.layout.value(name).column, how), "f8", "1")
             cell = f"{array}[0]"
@@ -217,9 +197,3 @@ def emit_segment(name: str, sweep: Sweep, layout: Layout) -> Segment:
     if any(stream[0] in ("near", "stencil") for stream in segment.streams):
         segment.alone = _Writer(f"{name}_alone", sweep, layout, alone=True).segment()
     return segment
-
-
-def uses_vectors(segments: Mapping[str, Segment]) -> bool:
-    """Whether any segment reads or accumulates row, column or matrix values: its tensors are cut into tiles."""
-    kinds = {"row", "col", "matrix", "row_total", "col_total"}
-    return any(stream[0] in kinds for segment in segments.values() for stream in segment.streams)

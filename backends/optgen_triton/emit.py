@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from optgen.backend.coarse_text import COMBINE, stage_plans
+from optgen.backend.element_text import sees_vectors
 from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.manifest import header, literal_of, manifest
-from optgen.ir.view import Module, Stage
+from optgen.backend.python_text import words_of
+from optgen.ir.view import Module
 from optgen.runtime.gpu_abi import BLOCK, FEW_VALUES, LARGE, MANY_WARPS, SMALL, STRIDED, TAIL, WARPS
 from optgen_triton.early import can_begin_with_the_end
 from optgen_triton.emit_stage import select_function, stage_function
-from optgen_triton.emit_sweep import SweepCode, Total, emit_sweep, sees_vectors
+from optgen_triton.emit_sweep import Partial, SweepCode, emit_sweep
 from optgen_triton.spelling import DEVICE, KINDS, LIBRARY
 
-_COMBINE = {"sum": "{a} + {b}", "max": "maximum({a}, {b})", "min": "minimum({a}, {b})"}
 _IDENTITY = {"sum": "0.0", "max": "-INFINITY", "min": "INFINITY"}
 
 
@@ -46,11 +48,12 @@ class _Emitter:
     def emit(self) -> tuple[dict[str, object], str]:
         """The manifest and the source text."""
         sweeps = self._sweeps()
-        stages: list[list[list[str]]] = []
         launches: list[list[Launch]] = []
-        made = [self._stages(boundary) for boundary in range(self.module.sweeps + 1)]
-        for found in made:
-            stages.append([[name, "tensor" if extent in VECTORS else extent] for name, extent in found])
+        plans = stage_plans(self.module)
+        stages = [[plan.manifest for plan in boundary] for boundary in plans]
+        for plan in (plan for boundary in plans for plan in boundary):
+            self.functions.append(stage_function(plan, self.layout, self.read))
+        made = [[(plan.name, plan.extent) for plan in boundary] for boundary in plans]
         if can_begin_with_the_end(self.module):
             made = [made[0] + made[-1], *made[1:-1], []]
         for boundary, found in enumerate(made):
@@ -119,22 +122,6 @@ class _Emitter:
 
     # Between sweeps
 
-    def _stages(self, boundary: int) -> list[tuple[str, str]]:
-        """Names and extents of the stage functions after so many sweeps."""
-        columns: list[list[Stage]] = [
-            [stage for stage in variant.stages if stage.boundary == boundary] for variant in self.module.variants
-        ]
-        made: list[tuple[str, str]] = []
-        for position in range(max(map(len, columns), default=0)):
-            stages = [column[position] if position < len(column) else None for column in columns]
-            extent = next(stage.extent for stage in stages if stage is not None)
-            name = f"stage_{boundary}_{extent}"
-            if any(name == known for known, _ in made):
-                name += f"_{position + 1}"
-            self.functions.append(stage_function(name, extent, stages, self.layout, self.read))
-            made.append((name, extent))
-        return made
-
     def _between(
         self, boundary: int, stages: Sequence[tuple[str, str]], sweeps: Mapping[tuple[int, int], SweepCode]
     ) -> list[Launch]:
@@ -194,7 +181,7 @@ class _Emitter:
         """Kernels that combine the parts of row or column totals that chunks left: extent and name of each."""
         made: list[tuple[str, str]] = []
         for extent in ("row", "col"):
-            takers: dict[int, list[Total]] = {}
+            takers: dict[int, list[Partial]] = {}
             for (v, s), code in sweeps.items():
                 found = [total for total in code.vector_totals if total.extent == extent]
                 if s == boundary and found:
@@ -206,7 +193,7 @@ class _Emitter:
                 made.append((extent, name))
         return made
 
-    def _vector_function(self, name: str, extent: str, takers: Mapping[int, Sequence[Total]]) -> list[str]:
+    def _vector_function(self, name: str, extent: str, takers: Mapping[int, Sequence[Partial]]) -> list[str]:
         upper = extent.upper()
         lines = [
             "@triton.jit",
@@ -231,7 +218,7 @@ class _Emitter:
                 lines += [
                     f"    total = tl.full((LANES,), {_IDENTITY[total.how]}, tl.float64)",
                     "    for at in range(0, parts):",
-                    f"        total = {_COMBINE[total.how].format(a='total', b=step)}",
+                    f"        total = {COMBINE[total.how].format(a='total', b=step)}",
                     f"    put(value + word(ctx, {upper}_WIDTH) * {total.column} + j, total, here)",
                 ]
         return lines
@@ -239,7 +226,7 @@ class _Emitter:
     # The file
 
     def _text(self, described: dict[str, object]) -> str:
-        tokens = _tokens("\n".join(line for lines in self.functions for line in lines))
+        tokens = words_of("\n".join(line for lines in self.functions for line in lines))
         blocks = [
             *header(self.module, "triton"),
             "",
@@ -261,10 +248,6 @@ class _Emitter:
             blocks += ["", *lines, ""]
         blocks += ["", "FUNCTIONS = {", *(f'    "{kernel}": {kernel},' for kernel in self.kernels), "}", ""]
         return "\n".join(blocks)
-
-
-def _tokens(text: str) -> set[str]:
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
 
 
 def emit(module: Module) -> tuple[dict[str, object], str]:

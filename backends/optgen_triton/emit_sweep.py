@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from optgen.backend.element_text import ElementText
 from optgen.backend.layout import VECTORS, Layout
-from optgen.backend.python_text import PURE
 from optgen.errors import BackendError
-from optgen.ir.view import Op, Sweep
+from optgen.ir.view import Sweep, Total, Value
 from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names, call
 
 _REAL = {"float32": "tl.float32", "float64": "tl.float64"}
@@ -25,7 +25,7 @@ _ENTRY = {
 
 
 @dataclass(frozen=True)
-class Total:
+class Partial:
     """A reduction of a sweep: its variable, and where the chunk's part of it goes."""
 
     name: str
@@ -49,34 +49,32 @@ class SweepCode:
     name: str
     functions: Sequence[Sequence[str]]
     totals: Sequence[int]
-    vector_totals: Sequence[Total]
+    vector_totals: Sequence[Partial]
     held: int
 
 
-class _Writer:
+class _Writer(ElementText):
+    backend = "triton"
+
     def __init__(self, name: str, sweep: Sweep, layout: Layout, *, tiled: bool) -> None:
+        self.names = Names(SWEEP_RESERVED)
+        super().__init__(sweep, layout, Body(self.names))
         self.name = name
-        self.sweep = sweep
-        self.layout = layout
         self.tiled = tiled
         self.real = _REAL[layout.module.compute]
-        self.names = Names(SWEEP_RESERVED)
-        self.body = Body(self.names)
         self.slots: dict[str, str] = {}
         self.scalars: dict[str, str] = {}  # coarse value -> variable
         self.vectors: dict[str, str] = {}
-        self.totals: list[Total] = []
+        self.totals: list[Partial] = []
         self.near: list[Neighbours] = []
         self.random = False
         self._loaded: dict[str, str] = {}
 
     def write(self) -> SweepCode:
         """Both functions."""
-        touched = ("kernel.load", "kernel.store", "kernel.stencil")
-        for slot in dict.fromkeys(op.word("slot") for op in self.sweep.ops if op.name in touched):
+        for slot in self.touched("kernel.load", "kernel.store", "kernel.stencil"):
             self.slots[slot] = self.names.new(f"{slot}_at")
-        for op in self.sweep.ops:
-            self._op(op)
+        self.write_ops()
         block, chunk = self._block(), self._chunk()
         vector_totals = [total for total in self.totals if total.extent in VECTORS]
         columns = [total.column for total in self.totals if total.extent not in VECTORS]
@@ -85,47 +83,29 @@ class _Writer:
 
     # Equations
 
-    def _op(self, op: Op) -> None:
-        if op.name in PURE:
-            assert op.result is not None
-            self.body.pure(op, self._wish(op))
-            return
-        match op.name:
-            case "kernel.load":
-                self._load(op)
-            case "kernel.store":
-                slot = op.word("slot")
-                x = self.body.text(op.operands[0])
-                self.body.line(f"store({self.slots[slot]}, i, {x}, updated, HOW)")
-            case "kernel.read":
-                self._read(op)
-            case "kernel.round_at_random":
-                assert op.result is not None
-                stream = op.attributes["stream"]
-                self.random = True
-                self.body.bind(op.result, f"at_random(ctx, t, {self.body.text(op.operands[0])}, i, {stream})")
-            case "kernel.stencil":
-                self._stencil(op)
-            case "kernel.accumulate":
-                self._accumulate(op)
-            case _:
-                raise BackendError(f"triton: {op.name} is not an operation of element code")
+    def is_slot(self, name: str) -> bool:
+        """Slots alone."""
+        return name in self.slots
 
-    def _wish(self, op: Op) -> str:
-        """New values of a slot are called after it; so is what was loaded, once it is widened."""
-        assert op.result is not None
-        hint = op.result.hint
-        if op.name == "arith.extf" and op.operands[0].op.name == "kernel.load":
-            return ""
-        return f"{hint}_new" if hint in self.slots else hint
+    def widened(self, slot: str) -> str:  # noqa: ARG002 (of any slot)
+        """What is loaded has the slot's name, in whatever type."""
+        return ""
 
-    def _load(self, op: Op) -> None:
-        assert op.result is not None
-        slot = op.word("slot")
+    def load(self, result: Value, slot: str) -> None:
+        """Once."""
         if slot in self._loaded:
-            self.body.bind(op.result, self._loaded[slot])
+            self.body.bind(result, self._loaded[slot])
         else:
-            self._loaded[slot] = self.body.assign(op.result, self._loading(slot), slot)
+            self._loaded[slot] = self.body.assign(result, self._loading(slot), slot)
+
+    def store(self, slot: str, x: str) -> None:
+        """A call."""
+        self.body.line(f"store({self.slots[slot]}, i, {x}, updated, HOW)")
+
+    def at_random(self, result: Value, x: str, stream: int) -> None:
+        """A call."""
+        self.random = True
+        self.body.bind(result, f"at_random(ctx, t, {x}, i, {stream})")
 
     def _loading(self, slot: str) -> str:
         return f"load({self.slots[slot]}, i, {'updated' if self._is_gradient(slot) else 'inside'}, HOW)"
@@ -133,18 +113,16 @@ class _Writer:
     def _is_gradient(self, slot: str) -> bool:
         return self.layout.module.slots[self.layout.slot(slot)].role == "gradient"
 
-    def _read(self, op: Op) -> None:
-        assert op.result is not None
-        name = op.word("value")
+    def read(self, result: Value, name: str) -> None:
+        """An argument."""
         place = self.layout.value(name)
         known = self.scalars if place.extent == "tensor" else self.vectors
         if name not in known:
             known[name] = self.names.new(name if place.extent == "tensor" else f"this_{name}")
-        self.body.bind(op.result, known[name])
+        self.body.bind(result, known[name])
 
-    def _stencil(self, op: Op) -> None:
-        assert op.result is not None
-        slot, kind = op.word("slot"), op.word("kind")
+    def stencil(self, result: Value, slot: str, kind: str) -> None:
+        """A call."""
         if slot not in self._loaded:
             self._loaded[slot] = self.names.new(slot)
             self.body.line(f"{self._loaded[slot]} = {self._loading(slot)}")
@@ -154,19 +132,17 @@ class _Writer:
         flags = f"{gradient}, {kind == 'laplacian'}"
         own = self._loaded[slot] + (f".to({self.real})" if self.layout.is_narrow(slot) else "")
         call = f"near(ctx, t, {own}, i, inside, {column}, {dtype}, {flags}, HOW)"
-        self.body.assign(op.result, call, op.result.hint or f"pull_{slot}")
+        self.body.assign(result, call, result.hint or f"pull_{slot}")
         self.near.append(Neighbours(slot, gradient))
 
-    def _accumulate(self, op: Op) -> None:
-        name, how = op.word("total"), op.word("reduction")
-        declared = self.layout.module.totals[name]
-        vector = declared.extent in VECTORS
+    def accumulate(self, total: Total, x: str) -> None:
+        """A call."""
+        name, how = total.name, total.reduction
+        vector = total.extent in VECTORS
         column = self.layout.value(name).column if vector else self.layout.total(name)
-        total = Total(self.names.new(name), how, declared.extent, column)
-        self.totals.append(total)
-        self.body.say(op.statement)
-        x = self.body.text(op.operands[0])
-        self.body.line(f"{total.name} = {_ADD[how]}({total.name}, {x}, inside, HOW)")
+        partial = Partial(self.names.new(name), how, total.extent, column)
+        self.totals.append(partial)
+        self.body.line(f"{partial.name} = {_ADD[how]}({partial.name}, {x}, inside, HOW)")
 
     def _block(self) -> list[str]:
         where = ["ctx", "t"] if self.near or self.random else []
@@ -223,10 +199,10 @@ class _Writer:
         head = f"{results} = {self.name}_block(" if results else f"{self.name}_block("
         return call(indent, head, [*where, *slots, *rest, "i", *masks, f'"{how}"'])
 
-    def _started(self, totals: Sequence[Total], shape: str, indent: str) -> list[str]:
+    def _started(self, totals: Sequence[Partial], shape: str, indent: str) -> list[str]:
         return [f"{indent}{x.name} = tl.full({shape}, {_START[x.how]}, {self.real})" for x in totals]
 
-    def _kept(self, totals: Sequence[Total], how: str, axes: Sequence[int], shape: str, indent: str) -> list[str]:
+    def _kept(self, totals: Sequence[Partial], how: str, axes: Sequence[int], shape: str, indent: str) -> list[str]:
         """Reduces what was gathered in one kind of step, and starts anew in the shape of the next."""
         lines: list[str] = []
         for total in totals:
@@ -321,7 +297,7 @@ class _Writer:
             lines += self._vector_partial(x, ordinal, _joined(x, f"whole_{x.name}", _reduced(x, (1,))), "", inside)
         return [*lines, *self._stored([f"all_{x.name}" for x in coarse])]
 
-    def _step(self, how: str, rows: Sequence[Total], height: str, indent: str) -> list[str]:
+    def _step(self, how: str, rows: Sequence[Partial], height: str, indent: str) -> list[str]:
         """One tile."""
         inner = [v for v in self.vectors if self.layout.value(v).extent == "row"]
         lines = [
@@ -349,7 +325,7 @@ class _Writer:
         at = f"word(ctx, {upper}_WIDTH) * {place.column} + tl.load(table(ctx, {upper}_OFFSET, tl.int64) + t)"
         return f"{indent}{self.vectors[value]} = get(table(ctx, {upper}_READ, {self.real}) + {at} + {entry}, {mask})"
 
-    def _vector_partial(self, total: Total, ordinal: int, reduced: str, height: str, indent: str) -> list[str]:
+    def _vector_partial(self, total: Partial, ordinal: int, reduced: str, height: str, indent: str) -> list[str]:
         """The chunk's part of row totals (of its columns) or of column totals (of its rows)."""
         row = total.extent == "row"
         upper, per = ("ROW", "rows") if row else ("COL", "cols")
@@ -369,14 +345,14 @@ class _Writer:
         ]
 
 
-def _reduced(total: Total, axes: Sequence[int]) -> str:
+def _reduced(total: Partial, axes: Sequence[int]) -> str:
     text = total.name
     for axis in axes:
         text = f"{_REDUCE[total.how]}({text}, {axis})"
     return text
 
 
-def _joined(total: Total, *parts: str) -> str:
+def _joined(total: Partial, *parts: str) -> str:
     """Parts of a total as one."""
     text = parts[0]
     for part in parts[1:]:
@@ -387,13 +363,3 @@ def _joined(total: Total, *parts: str) -> str:
 def emit_sweep(name: str, sweep: Sweep, layout: Layout, *, tiled: bool) -> SweepCode:
     """One sweep of one variant."""
     return _Writer(name, sweep, layout, tiled=tiled).write()
-
-
-def sees_vectors(sweep: Sweep, layout: Layout) -> bool:
-    """Whether a sweep reads or reduces over rows, columns or matrices."""
-    for op in sweep.ops:
-        if op.name == "kernel.read" and layout.value(op.word("value")).extent in VECTORS:
-            return True
-        if op.name == "kernel.accumulate" and layout.module.totals[op.word("total")].extent in VECTORS:
-            return True
-    return False

@@ -76,7 +76,7 @@ SWEEP_RESERVED = RESERVED | {
     *("end", "updated_end", "first", "read", "rows", "cols", "whole", "tile", "partial"),
     *("matrix", "matrix_end", "row", "row_end", "col", "col_end"),
 }
-STAGE_RESERVED = RESERVED | {"LANES", "WIDE", "here", "first"}
+STAGE_RESERVED = RESERVED | {"LANES", "WIDE", "DEEP", "here", "first"}
 
 TYPES = {"f32": "tl.float32", "f64": "tl.float64", "bf16": "tl.bfloat16", "f16": "tl.float16"}
 #: Triton's name of a storage dtype.

@@ -55,6 +55,11 @@ class Names:
         return name
 
 
+def words_of(text: str) -> set[str]:
+    """The names and keywords in a piece of Python, those of its comments too."""
+    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+
+
 def comment(text: str) -> str:
     """Text that cannot leave a comment."""
     return "".join(c if c.isprintable() else " " for c in text)

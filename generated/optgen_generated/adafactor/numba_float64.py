@@ -242,8 +242,8 @@ def stage_0_row(ctx, begin, end):
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
+    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -261,8 +261,8 @@ def stage_0_col(ctx, begin, end):
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
+    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -308,8 +308,8 @@ def stage_1_row(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
+    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
@@ -328,8 +328,8 @@ def stage_1_col(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
+    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
@@ -348,11 +348,11 @@ def stage_1_matrix(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
+    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
-    matrix_value = f8_table(ctx[MATRIX_VALUE], 1, ctx[MATRIX_WIDTH])
     matrix_offset = i8_stream(ctx[MATRIX_OFFSET], ctx[TENSORS])
+    matrix_value = f8_table(ctx[MATRIX_VALUE], 1, ctx[MATRIX_WIDTH])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -427,8 +427,8 @@ def stage_3_row(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     row_offset = i8_stream(ctx[ROW_OFFSET], ctx[TENSORS])
+    row_value = f8_table(ctx[ROW_VALUE], 3, ctx[ROW_WIDTH])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
@@ -446,8 +446,8 @@ def stage_3_col(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     col_offset = i8_stream(ctx[COL_OFFSET], ctx[TENSORS])
+    col_value = f8_table(ctx[COL_VALUE], 3, ctx[COL_WIDTH])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):

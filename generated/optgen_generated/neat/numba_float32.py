@@ -324,11 +324,11 @@ def stage_1_layer_2(ctx, begin, end):
     layer_member = i8_stream(ctx[LAYER_MEMBER], ctx[TENSORS])
     layer_start = i8_stream(ctx[LAYER_START], ctx[LAYERS] + 1)
     edge_start = i8_stream(ctx[EDGE_START], ctx[LAYERS] + 1)
-    edge_to = i8_stream(ctx[EDGE_TO], edge_start[ctx[LAYERS]])
+    edge_matched = i8_stream(ctx[EDGE_MATCHED], edge_start[ctx[LAYERS]])
     edge_own = f8_stream(ctx[EDGE_OWN], edge_start[ctx[LAYERS]])
     edge_other = f8_stream(ctx[EDGE_OTHER], edge_start[ctx[LAYERS]])
     layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 6)
-    edge_matched = i8_stream(ctx[EDGE_MATCHED], edge_start[ctx[LAYERS]])
+    edge_to = i8_stream(ctx[EDGE_TO], edge_start[ctx[LAYERS]])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 10)
     for k in range(begin, end):
         if layer_present[k] == 0:
@@ -336,8 +336,9 @@ def stage_1_layer_2(ctx, begin, end):
         t = layer_member[layer_start[k]]
         pull = 0.0
         for edge in range(edge_start[k], edge_start[k + 1]):
-            if edge_matched[edge] == 0:
-                pull = pull + (edge_own[edge] - edge_other[edge] * layer_value[edge_to[edge], 0] / maximum(layer_value[k, 0], 1e-16))
+            if edge_matched[edge] != 0:
+                continue
+            pull = pull + (edge_own[edge] - edge_other[edge] * layer_value[edge_to[edge], 0] / maximum(layer_value[k, 0], 1e-16))
         # LG = laplacian(g)
         layer_value[k, 4] = pull  # edges_2
         # c = norm(LG, over="layer")
@@ -352,8 +353,8 @@ def stage_1_layer_2(ctx, begin, end):
 def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 6)
     layer_of = i8_stream(ctx[LAYER_OF], ctx[TENSORS])
+    layer_value = f8_table(ctx[LAYER_VALUE], ctx[LAYERS], 6)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 12)
     for k in range(begin, end):
         t = members[k]
