@@ -47,15 +47,19 @@ def kernel_module(
     return cast("Manifest", emitted.manifest), emitted.source
 
 
-def program_source(spec: Spec, hypers: Mapping[str, object], backend: str, watch: Watch | None = None) -> str:
+def program_source(
+    spec: Spec, hypers: Mapping[str, object], backend: str, framework: str = "jax", watch: Watch | None = None
+) -> str:
     """Source of a rule's whole-array functions for the choices that `hypers` settle; defaults for those not given.
+
+    `framework` is that in whose words they are written.
 
     Raises SpecError, BackendError or HyperError.
     """
     target = find_backend(backend)
     if target.level != "rule":
         raise BackendError(f'the backend "{backend}" has kernels for one dtype each, no whole-array functions')
-    return target.emit(to_arrays(spec, settings(spec, hypers), watch)).source
+    return target.emit(to_arrays(spec, settings(spec, hypers), watch), framework).source
 
 
 def settings(spec: Spec, given: Mapping[str, object]) -> dict[str, Setting]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from optgen.backend.protocol import ArrayBackend, Emitted
 from optgen.ir.array_view import Program
-from optgen_xla.emit import emit
+from optgen_xla.emit import JAX, KERAS, emit
 
 
 class XlaBackend:
@@ -20,9 +20,12 @@ class XlaBackend:
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16")
     requires: Mapping[str, str] = MappingProxyType({"jax": ">=0.10"})
 
-    def emit(self, module: Program) -> Emitted:
+    #: Front ends that its functions serve, each in its own words.
+    frameworks: tuple[str, ...] = ("jax", "keras")
+
+    def emit(self, module: Program, framework: str = "jax") -> Emitted:
         """A Python module of functions and the steps that call them."""
-        return Emitted({"rule": module.name}, emit(module))
+        return Emitted({"rule": module.name}, emit(module, KERAS if framework == "keras" else JAX))
 
 
 backend: ArrayBackend = XlaBackend()

@@ -1,4 +1,4 @@
-"""From a program to a module of plain JAX functions, and the steps that call them."""
+"""From a program to a module of plain array functions, and the steps that call them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from dataclasses import dataclass, field
 
 from optgen.ir.array_view import Op, Program, Start, Value, Variant
 from optgen_xla.phases import Crossing, Phase, known_before, phases
-from optgen_xla.text import ATOM, HELPERS, Function, Names, comment, python_name
+from optgen_xla.text import ATOM, HELPERS, Dialect, Function, Names, comment, python_name
 
 _GIVEN = ("param", "g", "t", "step", "numel", "ndim", "rows", "cols", "matrices", "depth")
-_RESERVED = ("jnp", "Each", "Edges", "Program", "Slot", "Stencil", "Total", "Variant", "PROGRAM", *HELPERS)
+_RESERVED = (
+    "jnp",
+    "math",
+    "ops",
+    "Each",
+    "Edges",
+    "Program",
+    "Slot",
+    "Stencil",
+    "Total",
+    "Variant",
+    "PROGRAM",
+    *HELPERS,
+)
 _VECTORS = ("matrix", "row", "col")
 
 
@@ -19,6 +32,7 @@ class _Module:
     """What all functions of a module share."""
 
     program: Program
+    dialect: Dialect
     reserved: frozenset[str]
     vectors: bool
     functions_named: Names
@@ -40,13 +54,33 @@ class _Module:
         )
 
 
-def emit(program: Program) -> str:
-    """The source text of a rule's JAX module."""
+JAX = Dialect(
+    about="plain JAX functions",
+    framework="",
+    imports="import jax.numpy as jnp",
+    arrays="jnp",
+    inf="jnp.inf",
+    records="optgen.runtime.jax_program",
+    scalars="optgen.runtime.jax_scalars",
+)
+KERAS = Dialect(
+    about="functions of `keras.ops`, for every backend that Keras has",
+    framework=" --framework keras",
+    imports="from keras import ops",
+    arrays="ops",
+    inf="math.inf",
+    records="optgen.runtime.array_program",
+    scalars="optgen.runtime.keras_scalars",
+)
+
+
+def emit(program: Program, dialect: Dialect = JAX) -> str:
+    """The source text of a rule's module of array functions."""
     slots = [python_name(start.slot) for start in program.starts]
     reserved = {*_GIVEN, *_RESERVED, *program.hypers, *program.inputs, *slots}
     vectors = any(_is_vector(value) for v in program.variants for op in v.ops for value in (op.result,) if value)
     vectors = vectors or any(start.extent in _VECTORS for start in program.starts)
-    module = _Module(program, frozenset(reserved), vectors, Names(reserved))
+    module = _Module(program, dialect, frozenset(reserved), vectors, Names(reserved))
     starts = [_start(module, start) for start in program.starts]
     variants = [_variant(module, variant) for variant in program.variants]
     record = _record(module, starts, variants)
@@ -69,7 +103,7 @@ def _function(module: _Module, names: Names | None = None) -> Function:
         words = {"reduce": "total", "apply": value.op.word.strip("_")}
         return words.get(value.op.name, value.op.name)
 
-    return Function(names or Names(module.reserved), wish, module.vectors)
+    return Function(names or Names(module.reserved), wish, module.vectors, module.dialect)
 
 
 def _start(module: _Module, start: Start) -> str:
@@ -217,19 +251,25 @@ def _write(function: Function, ops: Sequence[Op], wanted: Sequence[Value], outsi
 def _head(module: _Module) -> list[str]:
     program = module.program
     given = " ".join(f"--set {key}={_shown(value)}" for key, value in program.settled.items() if key.isidentifier())
+    words = module.dialect
     lines = [
-        f'"""The rule {program.name} as plain JAX functions, generated from {program.name}.yaml.',
+        f'"""The rule {program.name} as {words.about}, generated from {program.name}.yaml.',
         "",
         f"spec {program.digest}",
-        f"made by: optgen build {program.name} --backend xla {given}".rstrip(),
+        f"made by: optgen build {program.name} --backend xla{words.framework} {given}".rstrip(),
         '"""',
         "",
-        "import jax.numpy as jnp",
+        *(
+            ["import math", ""]
+            if any(words.inf.startswith("math") and "math." in text for text in module.functions)
+            else []
+        ),
+        words.imports,
         "",
-        f"from optgen.runtime.jax_program import {', '.join(sorted({'Program', 'Slot', 'Variant'} | module.records))}",
+        f"from {words.records} import {', '.join(sorted({'Program', 'Slot', 'Variant'} | module.records))}",
     ]
     if module.helpers:
-        lines.append(f"from optgen.runtime.jax_scalars import {', '.join(sorted(module.helpers))}")
+        lines.append(f"from {words.scalars} import {', '.join(sorted(module.helpers))}")
     return lines
 
 

@@ -1,6 +1,7 @@
-"""Operations as JAX expressions: one text per operation, parentheses only where Python needs them.
+"""Operations as expressions over arrays: one text per operation, parentheses only where Python needs them.
 
-Arrays take `jnp`; scalars take `optgen.runtime.jax_scalars`, which keeps what is known in double precision.
+Arrays take the namespace of a dialect, `jnp` or `ops`; scalars take a module of `optgen.runtime`, which keeps what is
+known in double precision.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ OR, AND, COMPARE, SUM, PRODUCT, SIGN, POWER, ATOM = range(8)
 
 _INFIX = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT)}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-#: Names in `jnp` and in `jax_scalars`.
+#: Names in the namespaces of arrays and of scalars.
 _CALLS = {
     **{name: (name, name) for name in ("sqrt", "exp", "log", "expm1", "log1p", "floor", "ceil", "sin", "cos", "tanh")},
     **{name: (name, name) for name in ("sign", "minimum", "maximum", "where", "power")},
@@ -29,12 +30,25 @@ _CALLS = {
     "or_": ("logical_or", "either"),
     "not_": ("logical_not", "negation"),
 }
-#: Everything generated text may take from `jax_scalars`.
+#: Everything generated text may take from the module of scalars.
 HELPERS = frozenset({"number", *(scalar for _, scalar in _CALLS.values())})
 _NUMBERS = frozenset({"add", "sub", "mul", "div", "floordiv", "mod", "pow", "neg"})
 _FINE = ("matrix", "row", "col", "elem")
 _AXES = {"row": "axis=2", "col": "axis=1", "matrix": "axis=(1, 2)"}
-_IDENTITY = {"max": "-jnp.inf", "min": "jnp.inf"}
+_IDENTITY = {"max": "-", "min": ""}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words of a framework: what its functions are called, its array namespace, where infinity is, its modules."""
+
+    about: str
+    framework: str
+    imports: str
+    arrays: str
+    inf: str
+    records: str
+    scalars: str
 
 
 class Names:
@@ -71,6 +85,7 @@ class Function:
     names: Names
     wishes: Callable[[Value], str]
     vectors: bool
+    dialect: Dialect
     arguments: dict[str, None] = field(default_factory=dict[str, None])
     lines: list[str] = field(default_factory=list[str])
     helpers: set[str] = field(default_factory=set[str])
@@ -137,14 +152,15 @@ class Function:
     def _literal(self, op: Op) -> tuple[str, int]:
         text = repr(op.number)
         if text in ("inf", "-inf", "nan"):
-            return {"inf": ("jnp.inf", ATOM), "-inf": ("-jnp.inf", SIGN), "nan": ("jnp.nan", ATOM)}[text]
+            named = self.dialect.inf.removesuffix("inf") + text.removeprefix("-")
+            return (f"-{named}", SIGN) if text.startswith("-") else (named, ATOM)
         return text, SIGN if text.startswith("-") else ATOM
 
     def _reduction(self, op: Op) -> str:
         call = "sum" if op.word == "sum" else op.word
-        initial = f", initial={_IDENTITY[op.word]}" if op.word in _IDENTITY else ""
+        initial = f", initial={_IDENTITY[op.word]}{self.dialect.inf}" if op.word in _IDENTITY else ""
         where = f", {_AXES[op.over]}, keepdims=True" if op.over in _AXES else ""
-        return f"jnp.{call}({self._number(op.operands[0], 0)}{where}{initial})"
+        return f"{self.dialect.arrays}.{call}({self._number(op.operands[0], 0)}{where}{initial})"
 
     def _count(self, op: Op) -> tuple[str, int]:
         entries = {
@@ -173,7 +189,7 @@ class Function:
         numbers = [self._number(a, 0) if function in _NUMBERS else self.text(a) for a in args]
         array, scalar = _CALLS[function]
         if fine and array:
-            return f"jnp.{array}({', '.join(numbers)})", ATOM
+            return f"{self.dialect.arrays}.{array}({', '.join(numbers)})", ATOM
         self.helpers.add(scalar)
         return f"{scalar}({', '.join(numbers)})", ATOM
 

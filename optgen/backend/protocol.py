@@ -63,8 +63,13 @@ class ArrayBackend(_Target, Protocol):
         """The dialect it takes."""
         ...
 
-    def emit(self, module: Program) -> Emitted:
-        """Lower a program to text. Pure: the same program gives the same text."""
+    @property
+    def frameworks(self) -> tuple[str, ...]:
+        """Front ends that it serves."""
+        ...
+
+    def emit(self, module: Program, framework: str) -> Emitted:
+        """Lower a program to text in a framework's words. Pure: the same program gives the same text."""
         ...
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import optax
 
 from optgen.errors import HyperError, UsageError, suggest
-from optgen.runtime import jax_modules, jax_step
+from optgen.runtime import array_modules, array_step, jax_step
 from optgen.runtime.arrangement import Arrangement, layers_of
-from optgen.runtime.jax_program import Program
-from optgen.runtime.jax_step import Leaf, Plan
+from optgen.runtime.array_program import Program
+from optgen.runtime.array_step import Leaf, Plan
+from optgen.runtime.jax_program import ARRAYS
 from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperInfo, RuleInfo, meta_of
 
 Schedule: TypeAlias = Callable[[Any], Any]
@@ -91,7 +92,7 @@ class _Engine:
         self.settled = rule.settled(static, maximize, coupling)
         self._refuse_traced(known)
         self.static = static
-        self.program: Program = jax_modules.find(rule, self.settled, static)
+        self.program: Program = array_modules.find(rule, self.settled, static, "jax")
 
     def _refuse_traced(self, known: Mapping[str, object]) -> None:
         traced = [hyper.name for hyper in self.rule.hypers if hyper.name not in known]
@@ -124,7 +125,7 @@ class _Engine:
         count = state.count + 1
         shared = {**self._hypers(state.count), **self._inputs(extra), "step": count}
         rows = self._rows(plan, treedef, leaves, gradients, state)
-        new = jax_step.step(plan, rows, shared)
+        new = array_step.step(plan, rows, shared)
         slots = {s.name: treedef.unflatten([row.get(s.name) for row in new]) for s in self.program.slots}
         updates = treedef.unflatten([row["updates"] for row in new]) if plan.counted else None
         return treedef.unflatten([row["param"] for row in new]), State(count, slots, updates)
@@ -180,11 +181,11 @@ class _Engine:
             meta = meta_of(tuple(x.shape), self.rule.matrix, layers.depth[at], layers.role[at])
             need = None if self.rule.needs is None else self.rule.needs(self.static, meta)
             slots = tuple(s for s in self.program.slots if need is None or s.name.partition("[")[0] in need)
-            dtype: np.dtype[Any] = np.dtype(x.dtype)
+            dtype = str(x.dtype)
             found.append(Leaf(name, tuple(x.shape), dtype, layers.player[at], layers.role[at], meta, slots))
         in_order = [found[i] for i in ordered]
-        graph = jax_step.graph_of(self.rule, layers, in_order, self.arrangement.laplacian, self.arrangement.coupling)
-        return leaves, treedef, Plan(self.rule, self.program, found, graph)
+        graph = array_step.graph_of(self.rule, layers, in_order, self.arrangement.laplacian, self.arrangement.coupling)
+        return leaves, treedef, Plan(ARRAYS, self.rule, self.program, found, graph)
 
     def _order(self, names: Sequence[str]) -> list[int]:
         """Positions of the parameters from input to output."""

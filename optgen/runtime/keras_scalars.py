@@ -1,0 +1,55 @@
+"""Scalar functions of generated Keras code; see `array_scalars`."""
+
+# Keras carries no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+from keras import backend, ops
+
+from optgen.runtime.array_scalars import Functions, Scalar, is_known
+
+
+def real(x: Scalar) -> Scalar:
+    """A value as an array of floats, of Keras's default precision if it is none already."""
+    array = ops.convert_to_tensor(x)
+    return array if backend.is_float_dtype(array.dtype) else ops.cast(array, backend.floatx())
+
+
+def _whole(x: Scalar) -> Scalar:
+    return ops.cast(x, backend.floatx()) if backend.standardize_dtype(x.dtype) == "bool" else x
+
+
+class _Functions(Functions):
+    def where(self, condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
+        """a where the condition holds, else b; two whole numbers are floats, which TensorFlow does not make of them."""
+        if not is_known(condition) and is_known(a, b):
+            a, b = real(a), real(b)
+        return super().where(condition, a, b)
+
+
+_FUNCTIONS = _Functions(ops, real, _whole)
+
+absolute = _FUNCTIONS.absolute
+sign = _FUNCTIONS.sign
+sqrt = _FUNCTIONS.sqrt
+exp = _FUNCTIONS.exp
+log = _FUNCTIONS.log
+expm1 = _FUNCTIONS.expm1
+log1p = _FUNCTIONS.log1p
+floor = _FUNCTIONS.floor
+ceil = _FUNCTIONS.ceil
+nearest = _FUNCTIONS.nearest
+sin = _FUNCTIONS.sin
+cos = _FUNCTIONS.cos
+tanh = _FUNCTIONS.tanh
+divide = _FUNCTIONS.divide
+power = _FUNCTIONS.power
+quotient = _FUNCTIONS.quotient
+minimum = _FUNCTIONS.minimum
+maximum = _FUNCTIONS.maximum
+remainder = _FUNCTIONS.remainder
+number = _FUNCTIONS.number
+where = _FUNCTIONS.where
+both = _FUNCTIONS.both
+either = _FUNCTIONS.either
+negation = _FUNCTIONS.negation
