@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,20 +11,9 @@ from optgen_xla.phases import Crossing, Phase, known_before, phases
 from optgen_xla.text import ATOM, HELPERS, Dialect, Function, Names, comment, python_name
 
 _GIVEN = ("param", "g", "t", "step", "numel", "ndim", "rows", "cols", "matrices", "depth")
-_RESERVED = (
-    "jnp",
-    "math",
-    "ops",
-    "Each",
-    "Edges",
-    "Program",
-    "Slot",
-    "Stencil",
-    "Total",
-    "Variant",
-    "PROGRAM",
-    *HELPERS,
-)
+_NAMESPACES = ("jnp", "math", "ops")
+_RECORDS = ("Each", "Edges", "Program", "Slot", "Stencil", "Total", "Variant", "PROGRAM")
+_RESERVED = (*_NAMESPACES, *_RECORDS, *HELPERS)
 _VECTORS = ("matrix", "row", "col")
 
 
@@ -259,11 +249,7 @@ def _head(module: _Module) -> list[str]:
         f"made by: optgen build {program.name} --backend xla{words.framework} {given}".rstrip(),
         '"""',
         "",
-        *(
-            ["import math", ""]
-            if any(words.inf.startswith("math") and "math." in text for text in module.functions)
-            else []
-        ),
+        *(["import math", ""] if any(re.search(r"\bmath\.", text) for text in module.functions) else []),
         words.imports,
         "",
         f"from {words.records} import {', '.join(sorted({'Program', 'Slot', 'Variant'} | module.records))}",

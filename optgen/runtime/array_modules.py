@@ -1,4 +1,4 @@
-"""Where generated modules of array functions come from: a build folder, the user's cache, or the compiler, in this order."""
+"""Where generated array functions come from: a build folder, the user's cache, or the compiler, in this order."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ _SCALAR = ("model", "layer", "tensor")
 class Arrays(Protocol):
     """A framework's array operations, as far as running a program takes them; dtypes are names such as "float32"."""
 
-    integer: str
+    @property
+    def integer(self) -> str:
+        """Dtype of counts."""
+        ...
 
     def known(self, value: Value) -> bool:
         """Whether a value is a plain number, not an array."""
@@ -72,7 +75,7 @@ class Arrays(Protocol):
         ...
 
     def stored(self, x: Value, like: Value) -> Value:
-        """A value as a slot holds it: of its shape, rounded once to its dtype, where no later pass drops the rounding."""
+        """A value as a slot holds it: of its shape, rounded once to its dtype, which no later pass undoes."""
         ...
 
     def switch(self, conditions: Sequence[Value], branches: Sequence[Callable[[], list[Any]]]) -> list[Any]:

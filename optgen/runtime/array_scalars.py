@@ -28,12 +28,19 @@ def lifted(known: Callable[..., object], traced: Callable[..., Any]) -> Function
     return function
 
 
+def _remainder(a: Scalar, b: Scalar) -> Scalar:
+    return scalars.remainder(a, b) if b else 0
+
+
 class Functions:
     """The scalar functions over a framework's array namespace. `real` makes floats of a value, `whole` counts."""
 
     def __init__(self, arrays: Any, real: Function, whole: Function) -> None:
         def of_real(traced: Function) -> Function:
-            return lambda x, *others: traced(real(x), *others)
+            def function(x: Scalar, *others: Scalar) -> Scalar:
+                return traced(real(x), *others)
+
+            return function
 
         self._arrays, self._whole = arrays, whole
         self.absolute = lifted(scalars.absolute, arrays.abs)
@@ -54,7 +61,7 @@ class Functions:
         self.quotient = lifted(scalars.quotient, of_real(arrays.floor_divide))
         self.minimum = lifted(scalars.minimum, arrays.minimum)
         self.maximum = lifted(scalars.maximum, arrays.maximum)
-        self.remainder = lifted(lambda a, b: scalars.remainder(a, b) if b else 0, self._remainder)
+        self.remainder = lifted(_remainder, self._remainder)
 
     def _remainder(self, a: Scalar, b: Scalar) -> Scalar:
         """a % b with b's sign; 0 for b = 0."""

@@ -47,7 +47,7 @@ class JaxArrays:
     def cast(self, x: Value, dtype: str) -> Value:
         return jnp.asarray(x).astype(dtype)
 
-    def counter(self, x: Value, compute: str) -> Value:  # noqa: ARG002: counts stay whole
+    def counter(self, x: Value, compute: str) -> Value:  # noqa: ARG002  # counts stay whole
         return x
 
     def zeros_like(self, x: Value) -> Value:
