@@ -21,6 +21,7 @@ from optgen.frontends.torch_class import torch_class
 from optgen.passes.pipeline import COUPLING, DEFAULT_COUPLING
 from optgen.paths import is_shipped
 from optgen.runtime import modules
+from optgen.runtime.graph import COUPLINGS
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo, Settled
 from optgen.spec.evaluation import evaluation
 from optgen.spec.model import Spec, Value
@@ -29,7 +30,6 @@ from optgen.standalone import PRIVATE, readme, standalone
 #: Front ends that are built, and the writer of each class: (rule, origin) to text.
 FRAMEWORKS: Mapping[str, Callable[[Spec, str], str]] = {"torch": torch_class, "jax": jax_factory}
 SHIPPED = "shipped"
-COUPLINGS = (DEFAULT_COUPLING, "match", "equal")
 
 _MARK = re.compile(r"[Gg]enerated (by optgen )?from ")
 _SPEC_LINE = re.compile(r"^spec ([0-9a-f]{64})$", re.MULTILINE)

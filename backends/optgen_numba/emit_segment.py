@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from optgen.backend.element_text import ElementText
-from optgen.errors import BackendError
 from optgen.ir.view import Sweep, Total, Value
 from optgen_numba.layout import SHORT, Layout
 from optgen_numba.python_text import Body, Names, literal
@@ -145,13 +144,13 @@ class _Writer(ElementText):
             self.body.bind(result, self._read[name])
 
     def stencil(self, result: Value, slot: str, kind: str) -> None:
-        """Of two neighbours read here, of more by the driver."""
-        if kind != "laplacian":
-            raise BackendError(
-                "numba: neighbors of an element value is not built yet; write deg*x - laplacian(x) or take layer values"
-            )
+        """Differences from two neighbours read here; from more, and sums without own values, by the driver."""
         if self.alone:
             self.body.bind(result, literal(0.0, result.type))
+            return
+        if kind != "laplacian":
+            array = self._array(f"around_{slot}", ("stencil", self.layout.slot(slot), kind), self.real)
+            self.body.assign(result, f"{array}[i]", result.hint or f"{kind}_{slot}")
             return
         if self.layout.is_narrow(slot):  # neighbours are widened where they are summed
             array = self._array(f"pull_{slot}", ("stencil", self.layout.slot(slot)), self.real)

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from optgen.frontends.python_text import literal
+from optgen.runtime.graph import COUPLINGS
 from optgen.runtime.rule_info import REACHES, Reach
 from optgen.spec.functions import FUNCTIONS
 from optgen.spec.model import Spec, State
 from optgen.spec.syntax import Assign, Call, Compare, Expr, If, Name, Number, Text, names_in, statements, walk
 
+#: The arguments of rules that read the graph between layers, as every front end spells them.
+EDGES_ABOUT: Final = '"path" (the default), "complete", or pairs of layers, and triples with a weight'
+COUPLING_TYPE: Final = f"Literal[{', '.join(map(literal, COUPLINGS))}]"
+COUPLING_ABOUT: Final = (
+    "layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless of equal size), "
+    "or meet by flat index (overlap, pad)"
+)
 _FIRST: Final = (Name("t"), Number(1))
 _SIZES: Final = frozenset({"numel", "rows", "cols"})
 

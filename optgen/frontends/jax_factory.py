@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from optgen.errors import UsageError
-from optgen.frontends.declared import works_on
+from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, works_on
 from optgen.frontends.python_text import WIDTH, comment, docstring_text, literal, value
 from optgen.frontends.rule_record import import_text, record, record_imports
 from optgen.frontends.torch_arguments import uses
@@ -140,11 +140,10 @@ def _layers(spec: Spec) -> list[Argument]:
     if layered:
         add("players", "Players", "None", 'the layer of each parameter; by default from the paths. "tensor": its own')
     if works_on(spec, "graph"):
-        add("edges", "Sequence[Edge] | None", "None", "pairs of layers, or triples with a weight; a path by default")
+        add("edges", "str | Sequence[Edge] | None", "None", EDGES_ABOUT)
         kinds = 'Literal["combinatorial", "random_walk", "symmetric"]'
         add("laplacian", kinds, '"combinatorial"', "how edges are normalised")
-        ways = 'Literal["transport", "match", "equal"]'
-        add("coupling", ways, '"transport"', "layers of different shapes: meet in their norms, or are not joined")
+        add("coupling", COUPLING_TYPE, '"transport"', COUPLING_ABOUT)
     if depth:
         add("depths", "Depths", "None", "whole numbers that count layers, or relative depths in [0, 1]")
     return found

@@ -18,7 +18,18 @@ from optgen.spec.model import Hyper, Setting, Spec, State
 from optgen.spec.syntax import Call, Expr, If, Name, Number, names_in, walk
 from optgen.spec.vocabulary import CHOOSER
 
-_DATA = ("Domain", "HyperInfo", "Hypers", "InputInfo", "Meta", "Requirement", "RuleInfo", "Settled", "StateInfo")
+_DATA = (
+    "Caution",
+    "Domain",
+    "HyperInfo",
+    "Hypers",
+    "InputInfo",
+    "Meta",
+    "Requirement",
+    "RuleInfo",
+    "Settled",
+    "StateInfo",
+)
 
 
 def record(spec: Spec, origin: str, name: str = "rule") -> list[str]:
@@ -127,6 +138,7 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     write = Expressions(_hyper)
     require = [f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})" for expr, text in spec.require]
     lines += _tuple("require", require) if require else []
+    lines += _cautions(spec)
     if spec.presets:
         lines.append("    presets={")
         lines += [f"        {literal(name)}: {_preset(spec, settings)}," for name, settings in spec.presets.items()]
@@ -140,6 +152,24 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
     lines.append(")")
     return fitted(lines)
+
+
+def _cautions(spec: Spec) -> list[str]:
+    write = Expressions(_hyper)
+    entries = [
+        line
+        for caution in spec.cautions
+        for line in (
+            "Caution(",
+            f"    {literal(caution.text)},",
+            f"    lambda hyper: {_truth(write.text(caution.when))},",
+            f"    {literal(caution.say)},",
+            ")",
+        )
+    ]
+    if not entries:
+        return []
+    return ["    cautions=(", *(f"        {line}{',' if line == ')' else ''}" for line in entries), "    ),"]
 
 
 def _tuple(name: str, entries: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from optgen.frontends.declared import works_on
+from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, works_on
 from optgen.frontends.python_text import WIDTH, docstring_text
 from optgen.frontends.torch_arguments import Argument, arguments, uses
 from optgen.runtime.torch_flags import POLICY
@@ -96,12 +96,10 @@ def _extra_arguments(spec: Spec) -> list[tuple[str, str, str, str]]:
         about = 'the layer of each parameter; by default from the names. "tensor": each its own'
         found.append(("players", "Players", "None", about))
     if works_on(spec, "graph"):
-        found.append(("edges", "Iterable[Edge] | None", "None", "pairs of layers, or triples with a weight; a path"))
+        found.append(("edges", "str | Iterable[Edge] | None", "None", EDGES_ABOUT))
         kinds = 'Literal["combinatorial", "random_walk", "symmetric"]'
         found.append(("laplacian", kinds, '"combinatorial"', "how edges are normalised"))
-        ways = 'Literal["transport", "match", "equal"]'
-        about = "layers of different shapes: meet in their norms, are not joined, or are refused"
-        found.append(("coupling", ways, '"transport"', about))
+        found.append(("coupling", COUPLING_TYPE, '"transport"', COUPLING_ABOUT))
     if works_on(spec, "depth"):
         about = "whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from name patterns"
         found.append(("depths", "Depths", "None", about))

@@ -282,10 +282,16 @@ class Execution:
 
     def _stencil(self, kind: Stencil, x: Value) -> Value:
         result: Value = []
+        x = [
+            np.broadcast_to(v, matrices_of(t.param, self.world.matrix).shape)
+            for v, t in zip(x, self.world.tensors, strict=True)
+        ]
         for i, own in enumerate(x):
             total = np.zeros(own.shape)
-            for j, a, b in self.graph.counterparts[i]:
-                total = total + ((a * own - b * x[j]) if kind is Stencil.LAPLACIAN else b * x[j])
+            for part in self.graph.counterparts[i]:
+                mine, theirs = part.meet(own, x.__getitem__)
+                pushed = part.other * theirs
+                total = total + (part.own * mine - pushed if kind is Stencil.LAPLACIAN else pushed)
             result.append(total)
         return result
 

@@ -26,6 +26,7 @@ from optgen.ir.kernel_world import Traffic, World
 from optgen.ir.philox import rounding_bits
 from optgen.ir.rule_types import Reduction, Stencil
 from optgen.ir.text import IRError
+from optgen.ir.world import Counterpart
 
 #: Sums run over this many elements in their own dtype, from there on in float64.
 SLICE = 4096
@@ -178,8 +179,8 @@ class _Run:
         read: dict[tuple[int, str], int] = {}
         for number, block in bodies.items():
             slots = [kernel.symbol(op.slot) for op in block.ops if isinstance(op, kernel.StencilOp)]
-            for other, _, _ in self.memory.graph.counterparts[number]:
-                read.update({(other, slot): number for slot in slots})
+            for part in self.memory.graph.counterparts[number]:
+                read.update({(part.tensor, slot): number for slot in slots})
         for number, block in bodies.items():
             for op in block.ops:
                 if isinstance(op, kernel.StoreOp) and (number, kernel.symbol(op.slot)) in read:
@@ -257,15 +258,18 @@ class _Chunk:
     def _each(self, value: Array) -> Array:
         return np.broadcast_to(value, (self.end - self.begin,))
 
-    def _elements(self, op: kernel.LoadOp | kernel.StencilOp, tensor: int) -> Array:
-        """What memory holds of the operation's slot on a tensor, checked and counted."""
+    def _elements(
+        self, op: kernel.LoadOp | kernel.StencilOp, tensor: int, span: tuple[int, int] | None = None
+    ) -> Array:
+        """What memory holds of the operation's slot on a tensor, in this chunk or a span, checked and counted."""
         name = kernel.symbol(op.slot)
         marked = op.attributes.get("version")
+        begin, end = span or (self.begin, self.end)
         if isinstance(marked, StringAttr):
-            self.memory.check_version(tensor, name, self.begin, self.end, marked.data, self.where)
+            self.memory.check_version(tensor, name, begin, end, marked.data, self.where)
         if not self.memory.reads_zero(self.number, self.memory.slot(name, self.where)):
             self.loaded.add(name)
-        return self.memory.load(tensor, name, self.begin, self.end, self.where)
+        return self.memory.load(tensor, name, begin, end, self.where)
 
     def _load(self, op: kernel.LoadOp) -> Array:
         self._same_dtype(op, op.result)
@@ -296,14 +300,30 @@ class _Chunk:
         dtype = op.result.type
         own = convert(self._elements(op, self.number), dtype)
         total = np.zeros_like(own)
-        for tensor, a, b in self.memory.graph.counterparts[self.number]:
-            if self.memory.views[tensor].numel != self.memory.views[self.number].numel:
-                raise UsageError(f"tensors {self.number} and {tensor} are matched but differ in size")
-            other = self._scaled(b, convert(self._elements(op, tensor), dtype))
+        for part in self.memory.graph.counterparts[self.number]:
+            mine, theirs = self._met(op, part, own)
+            other = self._scaled(part.other, theirs)
             if op.kind.data is Stencil.LAPLACIAN:
-                other = np.subtract(self._scaled(a, own), other)
+                other = np.subtract(self._scaled(part.own, mine), other)
             total = np.add(total, other)
         return total
+
+    def _met(self, op: kernel.StencilOp, part: Counterpart, own: Array) -> tuple[Array, Array]:
+        """Own values of this chunk and a counterpart's, 0 where there is none."""
+        dtype = op.result.type
+        if part.window is None:
+            if self.memory.views[part.tensor].numel != self.memory.views[self.number].numel:
+                raise UsageError(f"tensors {self.number} and {part.tensor} are matched but differ in size")
+            return own, convert(self._elements(op, part.tensor), dtype)
+        first, end, shift = part.window
+        low, high = max(first, self.begin), min(end, self.end)
+        mine, theirs = np.zeros_like(own), np.zeros_like(own)
+        if low < high:
+            here = slice(low - self.begin, high - self.begin)
+            mine[here] = own[here]
+            if part.tensor >= 0:
+                theirs[here] = convert(self._elements(op, part.tensor, (low + shift, high + shift)), dtype)
+        return mine, theirs
 
     def _scaled(self, factor: float, x: Array) -> Array:
         return np.multiply(np.asarray(factor).astype(x.dtype), x)

@@ -36,11 +36,36 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class Counterpart:
+    """A tensor that another is compared with element by element: a Laplacian gives `own*x - other*x_tensor`.
+
+    Tensor -1 is one of zeros. With a window (first, end, shift), only elements first to end of the other tensor have
+    this counterpart, in row-major order, and element k has its element k + shift.
+    """
+
+    tensor: int
+    own: float
+    other: float
+    window: tuple[int, int, int] | None = None
+
+    def meet(self, own: Array, values: Callable[[int], Array]) -> tuple[Array, Array]:
+        """Own values and the counterpart's, as arrays of the shape of `own`, 0 where there is no counterpart."""
+        if self.window is None:
+            return own, values(self.tensor)
+        first, end, shift = self.window
+        mine, theirs = np.zeros(own.shape), np.zeros(own.shape)
+        mine.reshape(-1)[first:end] = own.reshape(-1)[first:end]
+        if self.tensor >= 0:
+            theirs.reshape(-1)[first:end] = values(self.tensor).reshape(-1)[first + shift : end + shift]
+        return mine, theirs
+
+
+@dataclass(frozen=True)
 class Graph:
-    """Edges of every layer, and for every tensor its counterparts (tensor, own, other) in matched neighbours."""
+    """Edges of every layer, and of every tensor its counterparts in neighbours."""
 
     edges: Sequence[Sequence[Edge]]
-    counterparts: Sequence[Sequence[tuple[int, float, float]]]
+    counterparts: Sequence[Sequence[Counterpart]]
 
     @classmethod
     def empty(cls, layers: int, tensors: int) -> Graph:

@@ -485,9 +485,9 @@ def neat(
     maximize: bool = False,
     order: Sequence[str] | None = None,
     players: Players = None,
-    edges: Sequence[Edge] | None = None,
+    edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-    coupling: Literal["transport", "match", "equal"] = "transport",
+    coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
 ) -> Transformation:
     """Nash-equilibrium adaptive training.
 
@@ -496,8 +496,8 @@ def neat(
     takes a smaller share of the step, 1/(1 + kappa*c). Between layers of equal shapes the difference of gradients
     is literal; between others (`coupling`) it is that of their norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu <
-    0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -517,9 +517,10 @@ def neat(
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         players: the layer of each parameter; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -625,9 +626,9 @@ def ng_adam(
     maximize: bool = False,
     order: Sequence[str] | None = None,
     players: Players = None,
-    edges: Sequence[Edge] | None = None,
+    edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-    coupling: Literal["transport", "match", "equal"] = "transport",
+    coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
 ) -> Transformation:
     """Adam on gradients smoothed over the graph of layers.
 
@@ -636,8 +637,8 @@ def ng_adam(
     layers of equal shapes the difference of gradients is literal; between others (`coupling`) it is that of their
     norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu <
-    0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -653,9 +654,10 @@ def ng_adam(
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         players: the layer of each parameter; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -713,9 +715,9 @@ def nsa(
     maximize: bool = False,
     order: Sequence[str] | None = None,
     players: Players = None,
-    edges: Sequence[Edge] | None = None,
+    edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-    coupling: Literal["transport", "match", "equal"] = "transport",
+    coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
 ) -> Transformation:
     """Adam with Nash step allocation.
 
@@ -741,9 +743,10 @@ def nsa(
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         players: the layer of each parameter; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 

@@ -12,7 +12,8 @@ holds one address per stream in the order the manifest gives. ``scalars`` is the
 
 Streams are ``["slot", slot, "r" | "w" | "rw"]``, one address each; ``["near", slot]``, five: own value and neighbour,
 twice, and two float64 coefficients (the Laplacian is ``a*(x[0] - x[1]) + b*(x[2] - x[3])``; zeros stand for what is
-missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum in the compute dtype;
+missing, the finished sum for more than two neighbours); ``["stencil", slot]``, the finished sum in the compute dtype,
+``["stencil", slot, "neighbors"]`` that of ``b*x_j`` alone;
 ``["noise", stream]``, n random words of 16 bits (:mod:`optgen.ir.philox` says which); ``["matrix" | "row" | "col",
 column]``, one float64 or, of columns, n; ``["row_total" | "col_total", column, op]``, one or n to combine with.
 Totals start from 0, -inf or inf in every step. Stages of layer and model extent run once, with the first module's ctx.

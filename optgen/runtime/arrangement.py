@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar, cast
 
 from optgen.errors import UsageError, suggest
-from optgen.runtime.graph import players_from_names
+from optgen.runtime.graph import Edge as Edge
+from optgen.runtime.graph import NamedEdges, numbered, players_from_names
 
-Edge = tuple[str, str] | tuple[str, str, float]
 Players = str | Sequence[str] | Mapping[str, str] | None
 Depths = Sequence[float] | Mapping[str, float] | None
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Arrangement:
     """How tensors form layers and a graph, as the arguments of an optimizer."""
 
     players: Players = None
-    edges: Sequence[Edge] | None = None
+    edges: NamedEdges | None = None
     laplacian: str = "combinatorial"
     coupling: str = "transport"
     depths: Depths = None
@@ -41,12 +41,16 @@ def _listed(setting: object) -> object:
 
 @dataclass(frozen=True)
 class Layers:
-    """Per tensor: number of its layer, role within it, relative depth. `edges` join layer numbers; None is a path."""
+    """Per tensor: number of its layer, role within it, relative depth. `edges` join layer numbers; None is a path.
+
+    `names` are those of the layers, by number.
+    """
 
     player: list[int]
     role: list[str]
     depth: list[float]
     edges: list[tuple[int, int, float]] | None
+    names: tuple[str, ...] = ()
 
 
 def layers_of(names: Sequence[str] | None, count: int, arranged: Arrangement) -> Layers:
@@ -59,7 +63,8 @@ def layers_of(names: Sequence[str] | None, count: int, arranged: Arrangement) ->
         [number[player] for player, _ in pairs],
         _apart(pairs),
         _depths(names, count, arranged.depths),
-        None if edges is None else [_edge(edge, number) for edge in edges],
+        None if edges is None else numbered(edges, words),
+        tuple(words),
     )
 
 
@@ -95,15 +100,6 @@ def _apart(pairs: Sequence[tuple[str, str]]) -> list[str]:
     return roles
 
 
-def _edge(edge: Edge, number: Mapping[str, int]) -> tuple[int, int, float]:
-    for player in edge[:2]:
-        if player not in number:
-            raise UsageError(
-                f'edges name the player "{player}", which there is not. {suggest(player, number)}'.rstrip()
-            )
-    return number[edge[0]], number[edge[1]], float(edge[2]) if len(edge) == 3 else 1.0
-
-
 def _depths(names: Sequence[str] | None, count: int, given: Depths) -> list[float]:
     """Place of the owner (a name without its last part) among all owners, from 0 to 1; 0.5 for a single one."""
     owners: dict[str, int] = {}
@@ -128,6 +124,9 @@ def _spread(
     if isinstance(given, Mapping):
         if names is None:
             raise UsageError(f"{argument} is given by name, but the parameters have none")
+        for pattern in given:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise UsageError(f'{argument} names "{pattern}", which no parameter matches. {suggest(pattern, names)}')
         return [next((value for key, value in given.items() if fnmatchcase(name, key)), None) for name in names]
     if len(given) != count:
         raise UsageError(f"{argument} has {len(given)} entries for {count} parameters")

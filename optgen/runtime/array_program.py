@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from optgen.runtime.graph import WHOLE, Neighbours
 from optgen.runtime.graph import Edges as GraphEdges
-from optgen.runtime.graph import Neighbours
 from optgen.runtime.rule_info import Meta
 
 #: A generated function: arrays and numbers in, a tuple of them out.
@@ -52,6 +52,10 @@ class Arrays(Protocol):
 
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
         """The same entries in another shape."""
+        ...
+
+    def window(self, x: Value, first: int, end: int, like: Value, place: int) -> Value:
+        """Entries first to end of x, in row-major order, from a place on in zeros of the shape of `like`."""
         ...
 
     def turned(self, x: Value) -> Value:
@@ -281,9 +285,21 @@ def _stencil(step: Stencil, world: World) -> None:
         total: Value = world.arrays.zeros_like(own)
         for n in range(int(near.start[i]), int(near.start[i + 1])) if near is not None else ():
             assert near is not None
-            other = float(near.other[n]) * values[int(near.tensor[n])]
-            total = total + (float(near.own[n]) * own - other if step.kind == "laplacian" else other)
+            mine, theirs = _met(world.arrays, near, n, own, values)
+            other = float(near.other[n]) * theirs
+            total = total + (float(near.own[n]) * mine - other if step.kind == "laplacian" else other)
         tensor.values[step.result] = total
+
+
+def _met(arrays: Arrays, near: Neighbours, n: int, own: Value, values: Sequence[Value]) -> tuple[Value, Value]:
+    """What a tensor and one of its neighbours compare, both of the tensor's shape, 0 where there is nothing to."""
+    tensor, (first, end, shift) = int(near.tensor[n]), (int(x) for x in near.window[n])
+    if end == WHOLE:
+        return own, values[tensor]
+    theirs = (
+        arrays.zeros_like(own) if tensor < 0 else arrays.window(values[tensor], first + shift, end + shift, own, first)
+    )
+    return arrays.window(own, first, end, own, first), theirs
 
 
 def holds(variant: Variant, world: World, tensor: Tensor) -> Value:

@@ -46,6 +46,7 @@ class Plan:
     program: Program
     leaves: Sequence[Leaf]
     graph: Graph | None
+    unconnected: tuple[str, ...] = ()
 
     @property
     def counted(self) -> bool:
@@ -144,7 +145,7 @@ def _world(plan: Plan, tensors: Sequence[Tensor]) -> World:
         return World(plan.arrays, tensors)
     edges = plan.graph.edges(np.ones(plan.graph.players, dtype=np.bool_))
     players, roles = [leaf.layer for leaf in plan.leaves], [leaf.role for leaf in plan.leaves]
-    return World(plan.arrays, tensors, edges, neighbours(edges, players, roles))
+    return World(plan.arrays, tensors, edges, neighbours(plan.graph, edges, players, roles))
 
 
 def _tensor(plan: Plan, leaf: Leaf, row: Row, shared: Mapping[str, Value]) -> Tensor:

@@ -20,6 +20,7 @@ from optgen.runtime.cpu import (
     VARIANT,
     ZERO_GRADIENT,
 )
+from optgen.runtime.graph import WHOLE
 from optgen.runtime.layout import (
     BFLOAT16,
     C_COL,
@@ -37,6 +38,7 @@ from optgen.runtime.layout import (
     DRAW,
     FLOAT16,
     FLOAT32,
+    FLOAT64,
     LAYOUT,
     MATRIX,
     MAX,
@@ -89,6 +91,11 @@ from optgen.runtime.layout import (
     TOTAL,
     TOTAL_OP,
     VARIANTS,
+    W_END,
+    W_FIRST,
+    W_SHIFT,
+    WINDOW,
+    WINDOW_FIELDS,
     WRITE,
     ZEROS,
 )
@@ -111,7 +118,7 @@ from optgen.runtime.native import (
 from optgen.runtime.random_bits import draw
 
 #: Length of a segment that needs no limit: the chunk's.
-WHOLE = 1 << 40
+UNLIMITED = 1 << 40
 
 # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -229,16 +236,24 @@ def values_of(plan, ctx, t, stream, buffer, first, n):
 
 @routine("void(int64, int64, int64, int64, int64, int64, int64, int64)", "noinline", "optsize")
 def pull(plan, ctx, t, stream, target, buffers, first, n):
-    """The sum over neighbours of a*own - b*other, at the target; in the type that kernels compute with."""
+    """The sum over neighbours of a*own - b*other, or of b*other alone, in the type that kernels compute with."""
     tensor = record(plan, TENSOR, TENSOR_FIELDS, t)
+    kind, item, zeros = word(stream, S_TYPE), word(stream, S_ITEM), word(plan, ZEROS)
     own = values_of(plan, ctx, t, stream, buffers, first, n)
-    copy_items(target, 1, word(plan, ZEROS), 1, 8, n)
+    copy_items(target, 1, zeros, 1, 8, n)
     for edge in range(word(tensor, T_NEIGHBOUR), word(tensor, T_NEIGHBOUR) + word(tensor, T_NEIGHBOURS)):
-        other = values_of(plan, ctx, entry(plan, NEIGHBOUR, edge), stream, buffers + 8 * SEGMENT, first, n)
-        kind = word(stream, S_TYPE)
-        add_difference(
-            target, own, other, value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge), kind, n
-        )
+        window = record(plan, WINDOW, WINDOW_FIELDS, edge)
+        low = first if first > word(window, W_FIRST) else word(window, W_FIRST)
+        high = first + n if first + n < word(window, W_END) else word(window, W_END)
+        if low >= high:
+            continue
+        mine, other, u = own + (low - first) * item, zeros, entry(plan, NEIGHBOUR, edge)
+        if u >= 0:
+            other = values_of(plan, ctx, u, stream, buffers + 8 * SEGMENT, low + word(window, W_SHIFT), high - low)
+        a, b = value(plan, NEIGHBOUR_OWN, edge), value(plan, NEIGHBOUR_OTHER, edge)
+        if word(stream, S_ORDINAL) != 0:  # b*other - b*0
+            mine, other, a = other, zeros, b
+        add_difference(target + (low - first) * (8 if kind == FLOAT64 else 4), mine, other, a, b, kind, high - low)
 
 
 @routine("boolean(int64, int64, int64, int64)", "noinline", "optsize")
@@ -252,6 +267,8 @@ def near_at_hand(plan, ctx, t, stream):
     for e in range(edge, edge + count):
         u = entry(plan, NEIGHBOUR, e)
         if value(plan, NEIGHBOUR_OWN, e) != value(plan, NEIGHBOUR_OTHER, e):
+            return False
+        if word(record(plan, WINDOW, WINDOW_FIELDS, e), W_END) != WHOLE:
             return False
         if entry(plan, LAYOUT, u * slots + slot) != 0 and not reads_zero(ctx, u, stream):
             return False
@@ -383,7 +400,7 @@ def run_chunk(plan, sweep, index, scratch):
     streams, count = record(plan, STREAM, STREAM_FIELDS, word(program, P_STREAM)), word(program, P_STREAMS)
     terms = scratch + 8 * word(plan, MAX_STREAMS)
     buffers = scratch + 8 * ((6 * word(plan, MAX_STREAMS) + 15) // 8 * 8)
-    special, longest = 0, WHOLE
+    special, longest = 0, UNLIMITED
     for j in range(count):
         stream, term = at(streams, STREAM_FIELDS, j), at(terms, TERM_FIELDS, j)
         special |= open_stream(plan, ctx, t, chunk, stream, at(buffers, SEGMENT, j), term)

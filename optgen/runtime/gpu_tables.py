@@ -50,6 +50,10 @@ class GpuTables(TensorTables):
     ) -> None:
         _check_device(device)
         super().__init__(modules, infos, module_of, edges, laplacian, coupling)
+        if self._graph is not None and self._graph.by_index and self._manifest["stencil"]:
+            raise BackendError(
+                f'coupling "{coupling}" is not built for kernels on a GPU; there are "transport", "match" and "equal"'
+            )
         self.device = device
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
@@ -213,7 +217,7 @@ class GpuTables(TensorTables):
     def _most_neighbours(self) -> int:
         assert self._graph is not None
         found = self._graph.edges(np.ones(self._layer_count, dtype=np.bool_))
-        return len(neighbours(found, self._players, self._roles).tensor)
+        return len(neighbours(self._graph, found, self._players, self._roles).tensor)
 
     def _make_fixed(self) -> None:
         """What stays for as long as the tensors do."""

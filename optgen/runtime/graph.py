@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +15,25 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError, suggest
 
 LAPLACIANS = ("combinatorial", "random_walk", "symmetric")
-COUPLINGS = ("transport", "match", "equal")
-NOT_BUILT = ("pad", "overlap")
+#: What joins neighbours. `transport`: matched ones (equal shapes, role by role) element by element, others by the norms
+#: of their gradients; `match`: matched ones only; `equal`: all must be matched. The others couple elements of equal
+#: flat index, role after role, so that a tensor's layout in memory matters: `overlap` those that both have, `pad` all,
+#: as if the shorter one ended in zeros, `flat` all, of players of equal size.
+COUPLINGS = ("transport", "match", "equal", "overlap", "pad", "flat")
+#: Those that couple elements by flat index.
+FLAT = ("overlap", "pad", "flat")
+#: Graphs that have a name: neighbours in forward order, and every pair.
+GRAPHS = ("path", "complete")
+#: End of a window that holds a whole tensor.
+WHOLE = 1 << 62
 
 #: What makes players match: role -> (shape, dtype).
 Roles = dict[str, tuple[tuple[int, ...], str]]
+#: Elements first to end of a role, and where the other's role (None: zeros) has its counterpart of element 0.
+Piece = tuple[str, str | None, int, int, int]
+#: An edge as callers write it, a pair of player names or a triple with a weight; and all edges, or a graph's name.
+Edge = tuple[str, str] | tuple[str, str, float]
+NamedEdges = str | Sequence[Edge]
 
 
 def players_from_names(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -64,27 +80,70 @@ class Graph:
     ) -> None:
         self.players = len(roles)
         self.laplacian = _known("laplacian", laplacian, LAPLACIANS)
-        if coupling in NOT_BUILT:
-            raise UsageError(f'coupling "{coupling}" is not built yet; use one of {", ".join(COUPLINGS)}')
-        _known("coupling", coupling, COUPLINGS)
+        self.coupling = _known("coupling", coupling, COUPLINGS)
+        self.roles = list(roles)
         if edges is None:
             edges = [(i, i + 1, 1.0) for i in range(self.players - 1)]
         for i, j, weight in edges:
             if i == j or not (0 <= i < self.players and 0 <= j < self.players) or not 0 <= weight < math.inf:
                 raise UsageError(f"the edge {(i, j, weight)} must join two players with a weight of at least 0")
-        apart = [(i, j) for i, j, _ in edges if roles[i] != roles[j]]
-        if apart and coupling == "equal":
-            raise UsageError(
-                f'coupling "equal" needs neighbours of equal shapes; players {apart[0][0]} and {apart[0][1]} have '
-                f'{roles[apart[0][0]]} and {roles[apart[0][1]]}. Use "transport" or "match"'
-            )
+        self._refuse_unequal(edges)
         kept = [(i, j, w) for i, j, w in edges if w > 0 and (coupling != "match" or roles[i] == roles[j])]
         both = kept + [(j, i, w) for i, j, w in kept]
         both.sort(key=lambda edge: edge[:2])
         self.source = np.array([i for i, _, _ in both], dtype=np.int64)
         self.target = np.array([j for _, j, _ in both], dtype=np.int64)
         self.weight = np.array([w for _, _, w in both], dtype=np.float64)
-        self.matched = np.array([int(roles[i] == roles[j]) for i, j, _ in both], dtype=np.int64)
+        by_index = coupling in FLAT
+        self.matched = np.array([int(by_index or roles[i] == roles[j]) for i, j, _ in both], dtype=np.int64)
+
+    @property
+    def by_index(self) -> bool:
+        """Whether elements are coupled by flat index, so that every tensor is walked through in row-major order."""
+        return self.coupling in FLAT
+
+    @property
+    def degree(self) -> float:
+        """The largest sum of a player's weights; at most 1 where the Laplacian divides by it, 0 without edges."""
+        degrees = np.bincount(self.source, weights=self.weight, minlength=1)
+        return float(degrees.max()) if self.laplacian == "combinatorial" else float(degrees.max() > 0)
+
+    def pieces(self, i: int, j: int) -> list[Piece]:
+        """What the elements of player i read at player j along an edge."""
+        if not self.by_index:
+            return [(role, role, 0, WHOLE, 0) for role in self.roles[i]] if self.roles[i] == self.roles[j] else []
+        found: list[Piece] = []
+        others, end = _laid_out(self.roles[j])
+        own, _ = _laid_out(self.roles[i])
+        for role, begin, stop in own:
+            for other, there, past in others:
+                low, high = max(begin, there), min(stop, past)
+                if low < high:
+                    found.append((role, other, low - begin, high - begin, begin - there))
+            if self.coupling == "pad" and stop > max(begin, end):
+                found.append((role, None, max(begin, end) - begin, stop - begin, 0))
+        return found
+
+    def _refuse_unequal(self, edges: Sequence[tuple[int, int, float]]) -> None:
+        """UsageError for neighbours that the coupling does not allow."""
+        for i, j, _ in edges:
+            ours, theirs = self.roles[i], self.roles[j]
+            if self.coupling == "equal" and ours != theirs:
+                raise UsageError(
+                    f'coupling "equal" needs neighbours of equal shapes; players {i} and {j} have {ours} and {theirs}. '
+                    'Use "transport" or "match"'
+                )
+            if self.coupling == "flat" and _laid_out(ours)[1] != _laid_out(theirs)[1]:
+                raise UsageError(
+                    f'coupling "flat" needs neighbours of equally many elements; players {i} and {j} have '
+                    f'{_laid_out(ours)[1]} and {_laid_out(theirs)[1]}. Use "overlap", "pad" or "transport"'
+                )
+            dtypes = {dtype for _, dtype in (*ours.values(), *theirs.values())}
+            if self.by_index and len(dtypes) > 1:
+                raise UsageError(
+                    f'coupling "{self.coupling}" reads elements of one player as those of another, so they must have '
+                    f"one dtype; players {i} and {j} have {', '.join(sorted(dtypes))}"
+                )
 
     def edges(self, present: NDArray[np.bool_]) -> Edges:
         """The edges that exist while these players are present, with coefficients by their own degrees."""
@@ -99,6 +158,16 @@ class Graph:
         counts = np.bincount(source, minlength=self.players)
         start = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         return Edges(start, target, own.astype(np.float64), other.astype(np.float64), self.matched[there])
+
+
+def _laid_out(roles: Roles) -> tuple[list[tuple[str, int, int]], int]:
+    """Role, first and past-the-last flat index of a player's tensors, one after the other; and how many in all."""
+    found: list[tuple[str, int, int]] = []
+    end = 0
+    for role, (shape, _) in roles.items():
+        found.append((role, end, end + math.prod(shape)))
+        end += math.prod(shape)
+    return found, end
 
 
 def _known(what: str, word: str, words: Sequence[str]) -> str:
@@ -123,36 +192,51 @@ def roles_of(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Matched neighbour tensors: those of tensor t from start[t] to start[t + 1], with coefficients as in Edges.
+    """Neighbour tensors: those of tensor t from start[t] to start[t + 1], with coefficients as in Edges.
 
-    Two zeros follow the coefficients, which kernels read in pairs.
+    Tensor -1 is one of zeros. Two zeros follow the coefficients, which kernels read in pairs. `window` i64[entries, 3]:
+    only elements first to end of t, in row-major order, have this neighbour, and element k reads its k + shift.
     """
 
     start: NDArray[np.int64]
     tensor: NDArray[np.int64]
     own: NDArray[np.float64]
     other: NDArray[np.float64]
+    window: NDArray[np.int64]
 
 
-def neighbours(edges: Edges, players: Sequence[int], roles: Sequence[str]) -> Neighbours:
-    """Neighbour tensors, role by role, along matched edges."""
+def neighbours(graph: Graph, edges: Edges, players: Sequence[int], roles: Sequence[str]) -> Neighbours:
+    """Neighbour tensors, role by role, along those of the graph's edges that there are."""
     where = {(player, role): t for t, (player, role) in enumerate(zip(players, roles, strict=True))}
-    start, found = [0], list[tuple[int, float, float]]()
+    start, found, windows = [0], list[tuple[int, float, float]](), list[tuple[int, int, int]]()
+    pieces: dict[tuple[int, int], list[Piece]] = {}
     for player, role in zip(players, roles, strict=True):
         for e in range(int(edges.start[player]), int(edges.start[player + 1])):
-            if edges.matched[e]:
-                found.append((where[int(edges.to[e]), role], float(edges.own[e]), float(edges.other[e])))
+            other = int(edges.to[e])
+            if (player, other) not in pieces:
+                pieces[player, other] = graph.pieces(player, other)
+            for own, theirs, first, end, shift in pieces[player, other]:
+                if own == role:
+                    tensor = -1 if theirs is None else where[other, theirs]
+                    found.append((tensor, float(edges.own[e]), float(edges.other[e])))
+                    windows.append((first, end, shift))
         start.append(len(found))
     return Neighbours(
         np.array(start, dtype=np.int64),
         np.array([t for t, _, _ in found], dtype=np.int64),
         np.array([a for _, a, _ in found] + [0.0, 0.0], dtype=np.float64),
         np.array([b for _, _, b in found] + [0.0, 0.0], dtype=np.float64),
+        np.array(windows, dtype=np.int64).reshape(-1, 3),
     )
 
 
 def matched_groups(graph: Graph, players: Sequence[int], roles: Sequence[str]) -> list[list[int]]:
-    """Tensors that may read one another, directly or through others: per connected matched players and role."""
+    """Tensors that may read one another element by element, directly or through others: equal role, connected players.
+
+    There are none where elements are coupled by flat index: such tensors share no way of being walked through.
+    """
+    if graph.by_index:
+        return []
     component = list(range(graph.players))
     for i, j, matched in zip(graph.source, graph.target, graph.matched, strict=True):
         if matched:
@@ -162,3 +246,48 @@ def matched_groups(graph: Graph, players: Sequence[int], roles: Sequence[str]) -
     for tensor, (player, role) in enumerate(zip(players, roles, strict=True)):
         groups.setdefault((component[player], role), []).append(tensor)
     return list(groups.values())
+
+
+def numbered(edges: NamedEdges, players: Sequence[str]) -> list[tuple[int, int, float]]:
+    """Edges between player numbers, of a graph by its name or of edges between player names.
+
+    UsageError for unknown graphs and players, for loops, and for weights that are no numbers of at least 0.
+    """
+    if isinstance(edges, str):
+        count = len(players)
+        if _known("edges", edges, GRAPHS) == "path":
+            return [(i, i + 1, 1.0) for i in range(count - 1)]
+        return [(i, j, 1.0) for i, j in itertools.combinations(range(count), 2)]
+    number = {player: i for i, player in enumerate(players)}
+    return [_numbered(edge, number) for edge in edges]
+
+
+def _numbered(edge: object, number: Mapping[str, int]) -> tuple[int, int, float]:
+    entries = list(cast("Sequence[object]", edge)) if isinstance(edge, tuple | list) else []
+    if len(entries) not in (2, 3):
+        raise UsageError(f"an edge is a pair of players, or a triple with a weight; got {edge!r}")
+    ends = [str(player) for player in entries[:2]]
+    for player in ends:
+        if player not in number:
+            raise UsageError(
+                f"edges name the player {player!r}, which there is not. {suggest(str(player), number)} "
+                f"The players are {_shown(list(number))}"
+            )
+    weight = entries[2] if len(entries) == 3 else 1.0
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise UsageError(f"the edge {edge!r} must join two players with a weight of at least 0")
+    if ends[0] == ends[1]:
+        raise UsageError(f"the edge {edge!r} must join two players with a weight of at least 0, not one to itself")
+    return number[ends[0]], number[ends[1]], float(weight)
+
+
+def unconnected(edges: Sequence[tuple[int, int, float]] | None, players: Sequence[str]) -> list[str]:
+    """Players that the caller's edges leave out; one that is in an edge of weight 0 was not forgotten."""
+    if edges is None or len(players) < 2:
+        return []
+    seen = {i for edge in edges for i in edge[:2]}
+    return [player for i, player in enumerate(players) if i not in seen]
+
+
+def _shown(players: Sequence[str]) -> str:
+    return ", ".join(players[:8]) + (f" and {len(players) - 8} more" if len(players) > 8 else "")

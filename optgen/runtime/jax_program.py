@@ -56,6 +56,10 @@ class JaxArrays:
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
         return x.reshape(shape)
 
+    def window(self, x: Value, first: int, end: int, like: Value, place: int) -> Value:
+        zeros = jnp.zeros(jnp.size(like), jnp.result_type(like))
+        return zeros.at[place : place + end - first].set(x.reshape(-1)[first:end]).reshape(jnp.shape(like))
+
     def turned(self, x: Value) -> Value:
         return jnp.swapaxes(x, 1, 2)
 

@@ -21,6 +21,7 @@ from optgen.runtime import array_modules, array_step, jax_step
 from optgen.runtime.arrangement import Arrangement, layers_of
 from optgen.runtime.array_program import Program
 from optgen.runtime.array_step import Leaf, Plan
+from optgen.runtime.graph import unconnected
 from optgen.runtime.jax_program import ARRAYS
 from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperInfo, RuleInfo, meta_of
 
@@ -104,12 +105,25 @@ class _Engine:
     def init(self, params: Tree) -> State:
         """State before the first step, sharded and typed like the parameters."""
         leaves, treedef, plan = self._plan(params)
+        self._warn(plan)
         count = jnp.zeros([], jnp.int32)
         hypers = self._hypers(count)
         rows = [jax_step.start(leaf, x, hypers) for leaf, x in zip(plan.leaves, leaves, strict=True)]
         updates = treedef.unflatten([jnp.zeros([], jnp.int32)] * len(leaves)) if plan.counted else None
         slots = {s.name: treedef.unflatten([row.get(s.name) for row in rows]) for s in self.program.slots}
         return State(count, slots, updates)
+
+    def _warn(self, plan: Plan) -> None:
+        """What the rule's text warns of, as far as values are known, and layers that edges leave out."""
+        degree = 0.0 if plan.graph is None else plan.graph.degree
+        for text in self.rule.warnings(self.static, degree):
+            warnings.warn(text, stacklevel=4)
+        if plan.unconnected:
+            warnings.warn(
+                f"{self.rule.name}: edges leave out {', '.join(plan.unconnected)}, which therefore step alone; an edge "
+                "of weight 0 says that this is meant",
+                stacklevel=4,
+            )
 
     def update(self, updates: Tree, state: State, params: Tree = None, **extra: Any) -> tuple[Tree, State]:
         """What to add to the parameters, in their dtypes, and the new state."""
@@ -185,7 +199,8 @@ class _Engine:
             found.append(Leaf(name, tuple(x.shape), dtype, layers.player[at], layers.role[at], meta, slots))
         in_order = [found[i] for i in ordered]
         graph = array_step.graph_of(self.rule, layers, in_order, self.arrangement.laplacian, self.arrangement.coupling)
-        return leaves, treedef, Plan(ARRAYS, self.rule, self.program, found, graph)
+        alone = tuple(unconnected(layers.edges, layers.names))
+        return leaves, treedef, Plan(ARRAYS, self.rule, self.program, found, graph, alone)
 
     def _order(self, names: Sequence[str]) -> list[int]:
         """Positions of the parameters from input to output."""

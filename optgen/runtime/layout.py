@@ -45,7 +45,8 @@ from optgen.runtime.abi import SEGMENT
     SEED,  # of random bits
     PARAMETER,  # i64[T]: the optimizer's number of each tensor, for random bits
     ROW_MAJOR,  # i64[T]: a layout whose places are indices in row-major order, or 0 where walking order is that order
-) = range(39)
+    WINDOW,  # i64[, 3]: the elements that have each neighbour, and what is added to their index to find it there
+) = range(40)
 CLAIM, DONE = 40, 48  # atomic: on cache lines of their own
 PLAN_WORDS = 56
 
@@ -70,6 +71,10 @@ EXTENT_TENSOR, EXTENT_LAYER, EXTENT_MODEL = range(3)
 (T_MODULE, T_MEMBER, T_MATRICES, T_ROWS, T_COLS, T_CHUNK, T_CHUNKS) = range(7)
 (T_ROW_AT, T_COL_AT, T_ROW_BLOCKS, T_COL_BLOCKS, T_NEIGHBOUR, T_NEIGHBOURS) = range(7, 13)
 TENSOR_FIELDS = 13
+
+#: Elements FIRST to END have the neighbour; END of WHOLE: all of the tensor, which lies as the neighbour does.
+(W_FIRST, W_END, W_SHIFT) = range(3)
+WINDOW_FIELDS = 3
 
 (C_TENSOR, C_MATRIX, C_MATRIX_END, C_ROW, C_ROW_END, C_COL, C_COL_END, C_ROW_BLOCK, C_COL_BLOCK) = range(9)
 CHUNK_FIELDS = 9

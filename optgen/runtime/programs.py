@@ -113,6 +113,7 @@ def _streams(manifest: Manifest, sweep: Sweep) -> list[list[int]]:
             row[at.S_ITEM], row[at.S_TYPE] = BYTES[slot["dtype"]], TYPES[slot["dtype"]]
             row[at.S_GRADIENT] = int(slot["role"] == "gradient")
             row[at.S_ACCESS] = ACCESS[str(stream[2])] if kind == at.SLOT else at.READ
+            row[at.S_ORDINAL] = int(kind == at.STENCIL and len(stream) > 2)
         elif kind in (at.ROW_TOTAL, at.COL_TOTAL):
             row[at.S_OP] = OPS[str(stream[2])] if len(stream) > 2 else at.SUM
             row[at.S_ORDINAL] = sum(1 for other in rows if other[at.S_KIND] == kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -142,6 +143,19 @@ class Requirement:
     holds: Callable[[Hypers], bool]
 
 
+#: Beside the hypers, what conditions of cautions read.
+MAX_DEGREE = "max_degree"
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What to say when an optimizer is made and a condition holds of its hypers and the graph's largest degree."""
+
+    text: str
+    holds: Callable[[Hypers], bool]
+    say: str
+
+
 Needs: TypeAlias = Callable[[Hypers, Meta], frozenset[str]]
 #: Which of the rules that `else` joins a tensor gets.
 Arm: TypeAlias = Callable[[Hypers, Meta], str]
@@ -178,6 +192,7 @@ class RuleInfo:
     structural: tuple[str, ...] = ()
     inputs: tuple[InputInfo, ...] = ()
     require: tuple[Requirement, ...] = ()
+    cautions: tuple[Caution, ...] = ()
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=_no_presets)
     matrix: str = "trailing"
     layers: bool = False
@@ -202,6 +217,21 @@ class RuleInfo:
         """All that kernels are built for: the rule's own choices and those that every rule has."""
         graph = {COUPLING: TRANSPORT if coupling == TRANSPORT else MATCH} if self.graph else {}
         return self.settle(hypers) | {MAXIMIZE: maximize} | graph
+
+    def warnings(self, hypers: Hypers, max_degree: float = 0.0) -> list[str]:
+        """What to say of these values, and of a graph of layers with this largest weighted degree."""
+        given = {**hypers, MAX_DEGREE: max_degree}
+        return [
+            f"{self.class_name}: {caution.say} ({caution.text}, "
+            + ", ".join(
+                f"{name} = {given[name]:g}" if isinstance(given[name], float) else f"{name} = {given[name]}"
+                for name in given
+                if re.search(rf"\b{name}\b", caution.text)
+            )
+            + ")"
+            for caution in self.cautions
+            if caution.holds(given)
+        ]
 
     def defaults(self) -> dict[str, HyperValue]:
         """Default of every hyper-parameter, by the rule's own names."""

@@ -203,6 +203,7 @@ class Tables(TensorTables):
         self._put(at.NEIGHBOUR, found.tensor)
         self._put(at.NEIGHBOUR_OWN, found.own)
         self._put(at.NEIGHBOUR_OTHER, found.other)
+        self._put(at.WINDOW, found.window)
 
     def _chunks(self) -> None:
         """Cuts every tensor and makes room for partial totals."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.errors import StateError
+from optgen.errors import StateError, UsageError
 from optgen.runtime.abi import META, Mode
 from optgen.runtime.chunks import slot_layout, walking_order
 from optgen.runtime.graph import Edges, Graph, Neighbours, matched_groups, neighbours, roles_of
@@ -70,11 +70,17 @@ class TensorTables:
             self._graph = Graph(kinds, edges, laplacian, coupling)
             if manifest["stencil"]:
                 self._groups = matched_groups(self._graph, self._players, self._roles)
+                self._refuse_turned(self._graph)
         self._group_of = {tensor: group for group in self._groups for tensor in group}
         self._strides: dict[tuple[int, int], tuple[int, ...]] = {}
         self._moved: set[int] = {t for t in range(len(infos)) if self._turned(t)}
         self._active: NDArray[np.bool_] | None = None
         self._calls = 0
+
+    def _refuse_turned(self, graph: Graph) -> None:
+        """UsageError where elements are coupled by flat index and the rule walks along columns."""
+        if graph.by_index and self._manifest["tiled"] and self._manifest["matrix"] == "wide":
+            raise UsageError(f'coupling "{graph.coupling}" counts elements row by row, but this rule turns matrices')
 
     # -- what the caller sets ---------------------------------------------------------------------------------------
 
@@ -108,7 +114,7 @@ class TensorTables:
             found = self._graph.edges(present)
             self._set_edges(found)
             if self._manifest["stencil"]:
-                self._set_neighbours(neighbours(found, self._players, self._roles))
+                self._set_neighbours(neighbours(self._graph, found, self._players, self._roles))
         self._active = active.copy()
 
     def calls(self) -> int:
@@ -172,7 +178,8 @@ class TensorTables:
         for tensor in self._moved:
             shape = self.infos[tensor].shape
             leader = min(self._group_of.get(tensor, [tensor]))
-            if not self._manifest["tiled"] and not self._manifest["totals"]:
+            by_index = self._graph is not None and self._graph.by_index
+            if not self._manifest["tiled"] and not self._manifest["totals"] and not by_index:
                 order = walking_order(shape, self._strides.get((leader, 0)))
             elif self._turned(tensor):
                 order = (*range(1, len(shape)), 0)

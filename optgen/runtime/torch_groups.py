@@ -21,6 +21,8 @@ Group: TypeAlias = dict[str, Any]
 
 #: One edge between players: a pair, or a triple with a weight.
 Edge: TypeAlias = tuple[str, str] | tuple[str, str, float]
+#: Edges, or the word for a graph that has one.
+Edges: TypeAlias = str | tuple[Edge, ...] | None
 Players: TypeAlias = str | Sequence[str] | Mapping[str, str] | None
 Depths: TypeAlias = Sequence[float] | Mapping[str, float] | None
 PerParameter: TypeAlias = Sequence[int | float] | Mapping[str, int | float] | None
@@ -36,7 +38,7 @@ class Options:
 
     backend: str | None = None
     players: Players = None
-    edges: tuple[Edge, ...] | None = None
+    edges: Edges = None
     laplacian: str = "combinatorial"
     coupling: str = "transport"
     depths: Depths = None
@@ -194,28 +196,6 @@ def unique_roles(players: Sequence[str], roles: Sequence[str]) -> list[str]:
     return result
 
 
-def edge_list(edges: tuple[Edge, ...] | None, players: Sequence[str]) -> list[tuple[int, int, float]] | None:
-    """Edges between player numbers. UsageError for unknown players, loops and weights below 0."""
-    if edges is None:
-        return None
-    number = {player: i for i, player in enumerate(players)}
-    result: list[tuple[int, int, float]] = []
-    for edge in edges:
-        if len(edge) not in (2, 3):
-            raise UsageError(f"an edge is a pair of players, or a triple with a weight; got {edge!r}")
-        for player in edge[:2]:
-            if player not in number:
-                raise UsageError(
-                    f"edges name the player {player!r}, which there is not. {suggest(str(player), players)} "
-                    f"The players are {_shown(players)}"
-                )
-        weight = float(edge[2]) if len(edge) == 3 else 1.0
-        if edge[0] == edge[1] or not 0 <= weight < float("inf"):
-            raise UsageError(f"the edge {edge!r} must join two players with a weight of at least 0")
-        result.append((number[edge[0]], number[edge[1]], weight))
-    return result
-
-
 def _shown(players: Sequence[str]) -> str:
     return ", ".join(players[:8]) + (f" and {len(players) - 8} more" if len(players) > 8 else "")
 
@@ -258,6 +238,16 @@ def warn_unnamed(rule: RuleInfo, players: Sequence[str]) -> None:
         'players="tensor" if this is meant',
         stacklevel=5,
     )
+
+
+def warn_unconnected(rule: RuleInfo, players: Sequence[str]) -> None:
+    """Says which layers the edges that the caller gave leave out, if they do."""
+    if players:
+        warnings.warn(
+            f"{rule.class_name}: edges leave out {_shown(players)}, which therefore step alone; an edge of weight 0 "
+            "says that this is meant",
+            stacklevel=5,
+        )
 
 
 def flat(groups: Sequence[Group]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from optgen.errors import GradientError, PartialStepError, StateError, UsageError
 from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
+from optgen.runtime.graph import unconnected
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_evaluation import EvaluationWeights
@@ -47,7 +49,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         *,
         backend: str | None = None,
         players: Players = None,
-        edges: Iterable[Edge] | None = None,
+        edges: str | Iterable[Edge] | None = None,
         laplacian: str = "combinatorial",
         coupling: str = "transport",
         depths: Depths = None,
@@ -61,7 +63,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         self._options = Options(
             backend=backend,
             players=players,
-            edges=None if edges is None else tuple(edges),
+            edges=edges if edges is None or isinstance(edges, str) else tuple(edges),
             laplacian=laplacian,
             coupling=coupling,
             depths=depths,
@@ -236,6 +238,11 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         named = self._options.players is not None or any(group.get(NAMES) for group in self.param_groups)
         if self.RULE.layers and not named and made.uses_layers:
             torch_groups.warn_unnamed(self.RULE, list(made.players))
+        if self.RULE.cautions:
+            degree = made.max_degree(self._options)
+            for text in dict.fromkeys(text for values in made.values for text in self.RULE.warnings(values, degree)):
+                warnings.warn(text, stacklevel=4)
+        torch_groups.warn_unconnected(self.RULE, unconnected(made.edges, made.players))
 
     def _spread(self, group: Group) -> None:
         """The same for one group added later: maps and words hold for it, lists do not reach it."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optgen.errors import HyperError
 from optgen.runtime import modules, torch_checks, torch_reference, torch_storage
+from optgen.runtime.graph import Graph, numbered, roles_of
 from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
 from optgen.runtime.storage import DtypeSet
@@ -21,7 +22,6 @@ from optgen.runtime.torch_groups import (
     Group,
     Options,
     check_shared,
-    edge_list,
     hypers_of,
     label,
     name_players,
@@ -92,6 +92,19 @@ class Plan:
         slots = {slot["extent"] for m in manifests for slot in m["slots"]}
         return "layer" in extents | slots or any(manifest["graph"] for manifest in manifests)
 
+    def max_degree(self, options: Options) -> float:
+        """The largest weighted degree of the graph of layers, 0 for a rule that has none."""
+        if not self.rule.graph:
+            return 0.0
+        number = {player: i for i, player in enumerate(self.players)}
+        kinds = roles_of(
+            [number[member.player] for member in self.members],
+            [member.role for member in self.members],
+            [tuple(member.param.shape) for member in self.members],
+            [str(member.dtypes) for member in self.members],
+        )
+        return Graph(kinds, self.edges, options.laplacian, options.coupling).degree
+
     def infos(self, part: Part) -> list[TensorInfo]:
         """What the tables of a part are told about their tensors."""
         number = {player: i for i, player in enumerate(self.players)}
@@ -116,7 +129,7 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     members = _stored(rule, members, options.storage)
     backend = modules.choose_backend(options.backend, torch_checks.device_type(params, [m.name for m in members]))
     players = tuple(dict.fromkeys(member.player for member in members))
-    edges = edge_list(options.edges, players) if rule.graph else None
+    edges = numbered(options.edges, players) if rule.graph and options.edges is not None else None
     parts = _parts(rule, groups, members, backend, options.coupling)
     if options.strict:
         torch_storage.check_strict(rule, [module for part in parts for module in part.modules])

@@ -67,7 +67,9 @@ def identity(rule: RuleInfo) -> dict[str, Any]:
 
 
 def _graph(options: Options) -> dict[str, Any]:
-    edges = None if options.edges is None else [list(edge) for edge in options.edges]
+    edges = options.edges
+    if edges is not None and not isinstance(edges, str):
+        edges = [list(edge) for edge in edges]
     return {"edges": edges, "laplacian": options.laplacian, "coupling": options.coupling}
 
 

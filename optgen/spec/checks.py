@@ -10,7 +10,7 @@ from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import STAGES, Spec
 from optgen.spec.names import ExpressionChecker, Place, check_target
 from optgen.spec.syntax import Assign, Call, Expr, If, Stmt, Text, names_in, statements, walk
-from optgen.spec.vocabulary import DEPTH_ARGUMENTS, GIVENS, GRAPH_ARGUMENTS
+from optgen.spec.vocabulary import DEPTH_ARGUMENTS, GIVENS, GRAPH_ARGUMENTS, MAX_DEGREE
 
 
 def stage_expressions(stages: Mapping[str, tuple[Stmt, ...]]) -> Iterator[Expr]:
@@ -66,6 +66,9 @@ def check_declarations(top: Fields, spec: Spec) -> None:
         ExpressionChecker(report, spec.hypers, settled).check(spec.when)
     for condition, _ in spec.require:
         ExpressionChecker(report, spec.hypers, required).check(condition)
+    warned = Place("`warn`", hypers | CONSTANTS.keys() | {MAX_DEGREE}, f"hypers and {MAX_DEGREE}", known)
+    for caution in spec.cautions:
+        ExpressionChecker(report, spec.hypers, warned).check(caution.when)
     if isinstance(spec.matrix, tuple):
         ExpressionChecker(report, spec.hypers, matrix).check(spec.matrix[1])
     for state in spec.states.values():

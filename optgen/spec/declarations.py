@@ -11,6 +11,7 @@ from optgen.spec.document import Listing, Node, Table, Word
 from optgen.spec.fields import Fields, read_expression, read_line, read_setting, resolve
 from optgen.spec.model import (
     EXTENTS,
+    Caution,
     Claim,
     Domain,
     Hyper,
@@ -35,6 +36,7 @@ from optgen.spec.vocabulary import (
     RESPELLED,
     SAVED_NAMES,
     STATE_KEYS,
+    WARN_KEYS,
     name_problem,
 )
 
@@ -232,6 +234,28 @@ def read_require(top: Fields) -> tuple[tuple[Expr, str], ...]:
         value = read_expression(top.source, item)
         if value is not None and isinstance(item, Word):
             found.append((value, " ".join(item.value.split())))
+    return tuple(found)
+
+
+def read_cautions(top: Fields) -> tuple[Caution, ...]:
+    """What to warn of, under `warn`."""
+    node = top.get("warn")
+    if node is None:
+        return ()
+    found: list[Caution] = []
+    for item in node.items if isinstance(node, Listing) else (node,):
+        if not isinstance(item, Table):
+            top.report.error(item.loc, "a warning is a condition and a text", "write `{when: CONDITION, say: TEXT}`")
+            continue
+        fields = Fields(top.source, item, "a warning")
+        fields.check_keys(WARN_KEYS)
+        for key in WARN_KEYS:
+            if fields.get(key) is None:
+                top.report.error(item.loc, f'a warning has no "{key}"', "write `{when: CONDITION, say: TEXT}`")
+        when, condition = fields.expression("when"), fields.get("when")
+        if when is not None and isinstance(condition, Word):
+            text = " ".join(condition.value.split())
+            found.append(Caution(when, text, " ".join(fields.text("say").split())))
     return tuple(found)
 
 

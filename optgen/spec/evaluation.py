@@ -35,6 +35,7 @@ def evaluation(spec: Spec) -> Spec | None:
         states=MappingProxyType(states),
         inputs=MappingProxyType({}),
         require=(),
+        cautions=(),
         presets=MappingProxyType({}),
         stages=MappingProxyType({**dict.fromkeys(STAGES, ()), "update": (update,)}),
         evaluate=None,

@@ -17,7 +17,7 @@ from optgen.paths import is_shipped
 from optgen.spec.bundle import bundled, heading
 from optgen.spec.flow import assigned_names, check_direction_read
 from optgen.spec.join_checks import check_order, check_rules, joined_inputs, joined_matrix
-from optgen.spec.model import STAGES, Claim, Example, Hyper, Metric, Part, Setting, Spec, State
+from optgen.spec.model import STAGES, Caution, Claim, Example, Hyper, Metric, Part, Setting, Spec, State
 from optgen.spec.rename import renamed, renamed_body, renamed_text
 from optgen.spec.source import Report, digest
 from optgen.spec.syntax import NOWHERE, Assign, Compare, Expr, If, Logic, Name, Stmt, Text, names_in, statements
@@ -114,6 +114,7 @@ class _Joiner:
             matrix=matrix,
             hypers=MappingProxyType(self.hypers),
             require=self._require(),
+            cautions=self._cautions(),
             presets=self._presets(),
             inputs=inputs,
             states=MappingProxyType(self.states),
@@ -263,6 +264,14 @@ class _Joiner:
                 names = self._names(piece, arm)
                 found += [(renamed(expr, names), renamed_text(text, names)) for expr, text in piece.spec.require]
         return tuple(dict.fromkeys(found))
+
+    def _cautions(self) -> tuple[Caution, ...]:
+        found = [(caution, arm.names) for arm in self.arms for caution in arm.spec.cautions]
+        found += [
+            (c, self._names(piece, arm)) for piece in self.transforms for arm in self.arms for c in piece.spec.cautions
+        ]
+        made = [Caution(renamed(c.when, names), renamed_text(c.text, names), c.say) for c, names in found]
+        return tuple(dict.fromkeys(made))
 
     def _presets(self) -> Mapping[str, Mapping[str, Setting]]:
         found = dict(self.rule.presets)

@@ -17,6 +17,7 @@ from optgen.spec import checks
 from optgen.spec.bundle import unbundled
 from optgen.spec.composition import Find, Heading, is_path, join_named, read_composition, split
 from optgen.spec.declarations import (
+    read_cautions,
     read_claims,
     read_hypers,
     read_inputs,
@@ -220,6 +221,7 @@ def _written(top: Fields, text: str = "") -> Spec:
         otherwise=otherwise or None,
         hypers=hypers,
         require=read_require(top),
+        cautions=read_cautions(top),
         presets=read_presets(top, setting_checker(report, hypers, arguments, "the preset")),
         inputs=inputs,
         states=states,

@@ -181,6 +181,15 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Caution:
+    """What to say when an optimizer is made with values for which a condition holds; `text` is the condition."""
+
+    when: Expr
+    text: str
+    say: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """`reduces_to`: with the settings in `when`, this rule makes the same steps as `rule`."""
 
@@ -254,6 +263,7 @@ class Spec:
     otherwise: str | None
     hypers: Mapping[str, Hyper]
     require: tuple[tuple[Expr, str], ...]
+    cautions: tuple[Caution, ...]
     presets: Mapping[str, Mapping[str, Setting]]
     inputs: Mapping[str, Input]
     states: Mapping[str, State]

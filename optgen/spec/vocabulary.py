@@ -24,6 +24,7 @@ TOP_KEYS = (
     "else",
     "hyper",
     "require",
+    "warn",
     "presets",
     "inputs",
     "state",
@@ -47,6 +48,9 @@ FRAMEWORKS = ("torch", "optax", "keras")
 PER_PARAMETER = "per_parameter"
 HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", PER_PARAMETER, *FRAMEWORKS)
 STATE_KEYS = ("start", "dtype", "doc", "symbol", *FRAMEWORKS)
+WARN_KEYS = ("when", "say")
+#: What conditions of warnings may read beside hypers: the largest weighted degree of the graph of layers, 0 without.
+MAX_DEGREE = "max_degree"
 INPUT_KEYS = ("extent", "doc")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64")
 MATRICES = ("trailing", "units", "wide", "square")

@@ -740,7 +740,8 @@ class NEAT(Optimizer):
     smaller share of the step, 1/(1 + kappa*c). Between layers of equal shapes the difference of gradients is literal;
     between others (`coupling`) it is that of their norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu < 0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -758,9 +759,10 @@ class NEAT(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         players: the layer of each parameter; by default from the names. "tensor": each its own
-        edges: pairs of layers, or triples with a weight; a path
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: refused on the CPU: it is for CUDA graphs
@@ -790,9 +792,9 @@ class NEAT(Optimizer):
         weight_decay: float | Tensor = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Iterable[Edge] | None = None,
+        edges: str | Iterable[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -813,7 +815,8 @@ class NGAdam(Optimizer):
     graph Laplacian L, g - mu*L(g), and goes through Adam's moments; every layer takes the whole step. Between layers of
     equal shapes the difference of gradients is literal; between others (`coupling`) it is that of their norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu < 0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -827,9 +830,10 @@ class NGAdam(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         players: the layer of each parameter; by default from the names. "tensor": each its own
-        edges: pairs of layers, or triples with a weight; a path
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: refused on the CPU: it is for CUDA graphs
@@ -856,9 +860,9 @@ class NGAdam(Optimizer):
         weight_decay: float | Tensor = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Iterable[Edge] | None = None,
+        edges: str | Iterable[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -895,9 +899,10 @@ class NSA(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         players: the layer of each parameter; by default from the names. "tensor": each its own
-        edges: pairs of layers, or triples with a weight; a path
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: refused on the CPU: it is for CUDA graphs
@@ -926,9 +931,9 @@ class NSA(Optimizer):
         weight_decay: float | Tensor = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Iterable[Edge] | None = None,
+        edges: str | Iterable[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,

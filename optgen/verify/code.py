@@ -269,12 +269,15 @@ class Code:
         own = self.step.slots[self.tensor][slot]
         near = self.step.graph.counterparts[self.tensor]
         c, r, reach = np.zeros(own.c.shape), np.zeros(own.c.shape), np.zeros(own.c.shape)
-        for j, a, b in near:
-            other = self.step.slots[j][slot]
-            a = a if kind == "laplacian" else 0.0
-            c = c + (a * own.c - b * other.c if a else b * other.c)
-            r = r + a * own.r + b * other.r
-            reach = reach + a * own.reach + b * other.reach
+        for part in near:
+            a, b = part.own if kind == "laplacian" else 0.0, part.other
+            (x, y), (own_r, other_r), (own_reach, other_reach) = (
+                part.meet(getattr(own, field), lambda j, field=field: getattr(self.step.slots[j][slot], field))
+                for field in ("c", "r", "reach")
+            )
+            c = c + (a * x - b * y if a else b * y)
+            r = r + a * own_r + b * other_r
+            reach = reach + a * own_reach + b * other_reach
         # per neighbour: two coefficients rounded, two products, a difference; then the sum over neighbours
         share = ball.gamma(4.0 + len(near), precision.cost) if near else 0.0
         return Ball(c, r + share * reach + np.where(reach > 0, (4.0 + len(near)) * precision.tiny, 0.0))

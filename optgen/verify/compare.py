@@ -20,7 +20,8 @@ from optgen.ir.kernel_arith import stored
 from optgen.ir.view import Module, view
 from optgen.passes.pipeline import COUPLING, to_kernels
 from optgen.passes.specialise import Setting as Settled
-from optgen.runtime.arrangement import Arrangement, Depths, Edge, Players
+from optgen.runtime.arrangement import Arrangement, Depths, Players
+from optgen.runtime.graph import NamedEdges
 from optgen.runtime.storage import FLOATS, MASTER, NARROW, DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
@@ -68,7 +69,7 @@ def compare(
     hypers: Mapping[str, Setting] | None = None,
     overrides: Mapping[str, Mapping[str, Setting]] | None = None,
     players: Players = None,
-    edges: Sequence[Edge] | None = None,
+    edges: NamedEdges | None = None,
     laplacian: str = "combinatorial",
     coupling: str = "transport",
     depths: Depths = None,

@@ -18,7 +18,8 @@ from optgen.ir.kernel_arith import stored
 from optgen.ir.view import view
 from optgen.passes.pipeline import default_settings, program_of, to_kernels
 from optgen.runtime import graph as runtime_graph
-from optgen.runtime.arrangement import Arrangement, Depths, Edge, Layers, Players, layers_of
+from optgen.runtime.arrangement import Arrangement, Depths, Layers, Players, layers_of
+from optgen.runtime.graph import NamedEdges
 from optgen.runtime.kernel_module import Slot
 from optgen.runtime.storage import MASTER
 from optgen.runtime.torch_reference import ReferenceTensor
@@ -48,7 +49,7 @@ class Reference:
         *,
         overrides: Mapping[str | int, Mapping[str, Setting]] | None = None,
         players: Players = None,
-        edges: Sequence[Edge] | None = None,
+        edges: NamedEdges | None = None,
         laplacian: str = "combinatorial",
         coupling: str = "transport",
         depths: Depths = None,
@@ -164,7 +165,7 @@ class _Graphs:
 
     def __call__(self, present: Sequence[bool]) -> world.Graph:
         found = self.graph.edges(np.array(present, dtype=np.bool_))
-        near = runtime_graph.neighbours(found, self.players, self.roles)
+        near = runtime_graph.neighbours(self.graph, found, self.players, self.roles)
         edges = [
             [
                 world.Edge(int(found.to[e]), float(found.own[e]), float(found.other[e]), bool(found.matched[e]))
@@ -174,12 +175,17 @@ class _Graphs:
         ]
         counterparts = [
             [
-                (int(near.tensor[k]), float(near.own[k]), float(near.other[k]))
+                world.Counterpart(int(near.tensor[k]), float(near.own[k]), float(near.other[k]), _window(near, k))
                 for k in range(int(near.start[t]), int(near.start[t + 1]))
             ]
             for t in range(len(self.players))
         ]
         return world.Graph(edges, counterparts)
+
+
+def _window(near: runtime_graph.Neighbours, entry: int) -> tuple[int, int, int] | None:
+    first, end, shift = (int(x) for x in near.window[entry])
+    return None if end == runtime_graph.WHOLE else (first, end, shift)
 
 
 def graph_of(

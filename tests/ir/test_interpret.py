@@ -10,7 +10,7 @@ import pytest
 
 from optgen.ir import interpret
 from optgen.ir.extents import Extent
-from optgen.ir.world import Array, Edge, Graph, Tensor, World, elements_of, matrices_of, slot_shape
+from optgen.ir.world import Array, Counterpart, Edge, Graph, Tensor, World, elements_of, matrices_of, slot_shape
 from optgen.runtime.rule_info import view
 from tests.ir.rules import program
 
@@ -62,12 +62,12 @@ class Run:
 def pair(present: Sequence[bool]) -> Graph:
     """Layers 0 and 1 matched with weights 2 and 3, layers 1 and 2 joined unmatched with weights 1."""
     edges: list[list[Edge]] = [[], [], []]
-    counterparts: list[list[tuple[int, float, float]]] = [[], [], []]
+    counterparts: list[list[Counterpart]] = [[], [], []]
     if present[0] and present[1]:
         edges[0].append(Edge(1, 2.0, 3.0, True))
         edges[1].append(Edge(0, 2.0, 3.0, True))
-        counterparts[0].append((1, 2.0, 3.0))
-        counterparts[1].append((0, 2.0, 3.0))
+        counterparts[0].append(Counterpart(1, 2.0, 3.0))
+        counterparts[1].append(Counterpart(0, 2.0, 3.0))
     if len(present) > 2 and present[1] and present[2]:
         edges[1].append(Edge(2, 1.0, 1.0, False))
         edges[2].append(Edge(1, 1.0, 1.0, False))

@@ -10,7 +10,7 @@ from optgen.ir import kernel_dialect as kernel
 from optgen.ir.kernel_interpreter import run
 from optgen.ir.kernel_world import Tensor, World
 from optgen.ir.text import IRError, from_text, to_text
-from optgen.ir.world import Edge, Graph
+from optgen.ir.world import Counterpart, Edge, Graph
 from tests.ir import kernel_texts as texts
 
 Array = NDArray[np.float64]
@@ -173,14 +173,14 @@ def test_rows_and_columns(
 def path_graph(present: list[bool]) -> Graph:
     """Layers 0-1-2-3 in a row, the first three matched pairwise, tensor by tensor; weight 1."""
     edges: list[list[Edge]] = [[] for _ in range(4)]
-    counterparts: list[list[tuple[int, float, float]]] = [[] for _ in range(7)]
+    counterparts: list[list[Counterpart]] = [[] for _ in range(7)]
     for i, j in ((0, 1), (1, 2), (2, 3)):
         if present[i] and present[j]:
             edges[i].append(Edge(j, 1.0, 1.0, j < 3))
             edges[j].append(Edge(i, 1.0, 1.0, j < 3))
             for role in range(2 if j < 3 else 0):
-                counterparts[2 * i + role].append((2 * j + role, 1.0, 1.0))
-                counterparts[2 * j + role].append((2 * i + role, 1.0, 1.0))
+                counterparts[2 * i + role].append(Counterpart(2 * j + role, 1.0, 1.0))
+                counterparts[2 * j + role].append(Counterpart(2 * i + role, 1.0, 1.0))
     return Graph(edges, counterparts)
 
 
@@ -234,7 +234,7 @@ def test_stencil_hazard() -> None:
         "%x = kernel.stencil neighbors @param : F\n"
         "%q = arith.addf %p, %x : F\nkernel.store @param, %q : F } }"
     )
-    graph = Graph([[], []], [[(1, 1.0, 1.0)], [(0, 1.0, 1.0)]])
+    graph = Graph([[], []], [[Counterpart(1, 1.0, 1.0)], [Counterpart(0, 1.0, 1.0)]])
 
     def world() -> World:
         data = {"param": np.ones(3, np.float32), "g": np.ones(3, np.float32)}

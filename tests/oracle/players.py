@@ -67,22 +67,38 @@ class Players:
             kept = [(i, j, w) for i, j, w in kept if self.matched(i, j)]
         kept += [(j, i, w) for i, j, w in kept]
         degree = {i: sum(w for a, _, w in kept if a == i) for i in present}
+        flat = {i: np.concatenate([x.ravel() for x in g[i].values()]) for i in present}
         result: dict[str, Array] = {}
         for i in present:
+            total = np.zeros_like(flat[i])
+            for a, j, w in kept:
+                if a != i:
+                    continue
+                own, moved = self.met(flat[i], flat[j], self.matched(i, j))
+                if s.laplacian == "combinatorial":
+                    total = total + w * (own - moved)
+                elif s.laplacian == "random_walk":
+                    total = total + w / degree[i] * (own - moved)
+                else:
+                    total = total + w / degree[i] * own - w / math.sqrt(degree[i] * degree[j]) * moved
+            begin = 0
             for role, name in self.roles[i].items():
-                x = np.zeros_like(self.params[name])
-                for a, j, w in kept:
-                    if a != i:
-                        continue
-                    moved = g[j][role] if self.matched(i, j) else norm[j] / max(norm[i], 1e-16) * g[i][role]
-                    if s.laplacian == "combinatorial":
-                        x = x + w * (g[i][role] - moved)
-                    elif s.laplacian == "random_walk":
-                        x = x + w / degree[i] * (g[i][role] - moved)
-                    else:
-                        x = x + w / degree[i] * g[i][role] - w / math.sqrt(degree[i] * degree[j]) * moved
-                result[name] = x
+                size = g[i][role].size
+                result[name] = total[begin : begin + size].reshape(g[i][role].shape)
+                begin += size
         return result, norm, kept
+
+    def met(self, own: Array, other: Array, matched: bool) -> tuple[Array, Array]:
+        """What an edge compares: own elements, and the neighbour's in their place."""
+        both = min(own.size, other.size)
+        if self.settings.coupling in ("overlap", "pad", "flat"):
+            there = np.arange(own.size) < both
+            moved = np.zeros_like(own)
+            moved[:both] = other[:both]
+            return (own if self.settings.coupling == "pad" else np.where(there, own, 0.0)), moved
+        if matched:
+            return own, other
+        return own, math.sqrt(float((other**2).sum())) / max(math.sqrt(float((own**2).sum())), 1e-16) * own
 
     def step(self, grads: Mapping[str, Array | None]) -> None:
         """One step; tensors without gradient keep everything."""

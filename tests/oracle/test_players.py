@@ -114,7 +114,7 @@ def norms(net: Net, g: dict[str, Array]) -> list[float]:
 @given(
     net=nets(),
     laplacian=st.sampled_from(LAPLACIANS),
-    coupling=st.sampled_from(["transport", "match"]),
+    coupling=st.sampled_from(["transport", "match", "overlap", "pad"]),
     nsa=st.sampled_from(["l2", "relative", "off"]),
     mean=st.booleans(),
     correction=st.booleans(),
@@ -199,6 +199,32 @@ def test_both_halves_of_the_description(
         players.step(dict(zip(net.shapes, grads, strict=True)))
         for key in net.shapes:
             assert worst(reference.params[key], players.params[key]) < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore:.*direction of descent")
+@pytest.mark.parametrize("maximize", [False, True])
+def test_the_preset_of_torchs_pull_request(rng: np.random.Generator, maximize: bool) -> None:
+    """Tensors of one size as rows of a matrix, (I - mu*L) of a path, then the sign, then decay, then Adam."""
+    mu, lr, beta1, beta2, eps, decay = 0.5, 0.02, 0.9, 0.999, 1e-8, 0.1
+    shapes = {"a.weight": (2, 3), "b.weight": (3, 2), "b.bias": (6,)}
+    params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    preset = dict(SPEC.presets["torch_pr"])
+    arranged = {key: preset.pop(key) for key in ("players", "coupling")}
+    hypers = {**preset, "lr": lr, "weight_decay": decay, "maximize": maximize}
+    reference = Reference(SPEC, params, hypers, **arranged)  # type: ignore[arg-type]
+    path = np.array([[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]])
+    w, m, v = np.stack([x.ravel() for x in params.values()]), np.zeros((3, 6)), np.zeros((3, 6))
+    for t in range(1, 6):
+        g = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+        reference.step(g)
+        mixed = (np.eye(3) - mu * path) @ np.stack([x.ravel() for x in g.values()])
+        mixed = (-mixed if maximize else mixed) + decay * w
+        m, v = beta1 * m + (1 - beta1) * mixed, beta2 * v + (1 - beta2) * mixed**2
+        w = w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+        for row, name in zip(w, shapes, strict=True):
+            assert worst(reference.params[name].ravel(), row) < 1e-13
+    with pytest.raises(OptgenError, match="equally many elements"):
+        Reference(SPEC, {**params, "c.bias": np.zeros(5)}, hypers, **arranged)  # type: ignore[arg-type]
 
 
 # Its properties

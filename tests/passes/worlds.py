@@ -9,7 +9,7 @@ import numpy as np
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import kernel_world, world
 from optgen.ir.kernel_arith import stored
-from optgen.ir.world import Array, Edge, Graph
+from optgen.ir.world import Array, Counterpart, Edge, Graph
 from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 
@@ -30,7 +30,7 @@ def graph_of(layers: Sequence[Sequence[tuple[int, ...]]], present: Sequence[bool
     """A path with a chord, every direction of an edge with coefficients of its own; `mixed` keeps unmatched edges."""
     first = [sum(len(layer) for layer in layers[:k]) for k in range(len(layers))]
     edges: list[list[Edge]] = [[] for _ in layers]
-    counterparts: list[list[tuple[int, float, float]]] = [[] for _ in range(sum(map(len, layers)))]
+    counterparts: list[list[Counterpart]] = [[] for _ in range(sum(map(len, layers)))]
     for a, b in _EDGES:
         if max(a, b) >= len(layers) or not (present[a] and present[b]):
             continue
@@ -41,7 +41,7 @@ def graph_of(layers: Sequence[Sequence[tuple[int, ...]]], present: Sequence[bool
             own, other = 0.5 + 0.25 * i, 0.75 + 0.125 * j
             edges[i].append(Edge(j, own, other, matched))
             for role in range(len(layers[i]) if matched else 0):
-                counterparts[first[i] + role].append((first[j] + role, own, other))
+                counterparts[first[i] + role].append(Counterpart(first[j] + role, own, other))
     return Graph(edges, counterparts)
 
 

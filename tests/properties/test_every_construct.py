@@ -52,9 +52,6 @@ def test_interpreters_agree(spec: Spec, label: str, rng: np.random.Generator) ->
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numba_agrees(spec: Spec, dtype: str, tmp_path: Path) -> None:
-    """Without neighbours of element values, which numba kernels do not have yet."""
-    path = tmp_path / "most.yaml"
-    path.write_text(spec.text.replace("+ 0.5*neighbors(g)", "").replace("name: everything", "name: most"))
-    report = compare(load(path), dtype=dtype, steps=3)
+def test_numba_agrees(spec: Spec, dtype: str) -> None:
+    report = compare(spec, dtype=dtype, steps=3)
     assert report.ok, f"\n{report}"

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from optgen.errors import UsageError
-from optgen.runtime.graph import Graph, matched_groups, neighbours, players_from_names, roles_of
+from optgen.runtime.graph import (
+    WHOLE,
+    Graph,
+    matched_groups,
+    neighbours,
+    numbered,
+    players_from_names,
+    roles_of,
+    unconnected,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,7 @@ def test_path_by_default_and_couplings() -> None:
     roles = roles_of([0, 0, 1, 1, 2], ["w", "b", "w", "b", "w"], [(3,), (1,), (3,), (1,), (3,)], ["float32"] * 5)
     assert Graph(roles, None).matched.tolist() == [1, 1, 0, 0]
     assert len(Graph(roles, None, coupling="match").source) == 2
-    for coupling, words in [("equal", "equal shapes"), ("pad", "not built yet"), ("padd", "not known")]:
+    for coupling, words in [("equal", "equal shapes"), ("flat", "equally many"), ("padd", "not known")]:
         with pytest.raises(UsageError, match=words):
             Graph(roles, None, coupling=coupling)
     with pytest.raises(UsageError, match="random_walk"):
@@ -80,8 +89,61 @@ def test_bad_edges_and_roles() -> None:
 def test_neighbour_tensors_and_groups() -> None:
     players, roles = [0, 0, 1, 1, 2], ["w", "b", "b", "w", "w"]
     graph = Graph(roles_of(players, roles, [(3,), (1,), (1,), (3,), (3,)], ["float32"] * 5), None)
-    found = neighbours(graph.edges(np.ones(3, bool)), players, roles)
+    found = neighbours(graph, graph.edges(np.ones(3, bool)), players, roles)
     assert found.start.tolist() == [0, 1, 2, 3, 4, 4]
     assert found.tensor.tolist() == [3, 2, 1, 0]
     assert found.own.tolist() == [1, 1, 1, 1, 0, 0]
+    assert found.window[:, 1].tolist() == [WHOLE] * 4
     assert sorted(matched_groups(graph, players, roles)) == [[0, 3], [1, 2], [4]]
+
+
+def windows(coupling: str) -> list[list[tuple[int, int, int, int]]]:
+    """Per tensor: neighbour, first, end, shift. Player 0 has 6 elements in w and 2 in b, player 1 has 3 and 1."""
+    players, roles = [0, 0, 1, 1], ["w", "b", "w", "b"]
+    graph = Graph(roles_of(players, roles, [(2, 3), (2,), (3,), ()], ["float32"] * 4), None, coupling=coupling)
+    found = neighbours(graph, graph.edges(np.ones(2, bool)), players, roles)
+    rows = [(int(u), *map(int, window)) for u, window in zip(found.tensor, found.window, strict=True)]
+    assert not matched_groups(graph, players, roles)
+    return [rows[a:b] for a, b in zip(found.start, found.start[1:], strict=False)]
+
+
+def test_couplings_by_flat_index() -> None:
+    """Elements of equal place in the players' tensors, laid one after the other."""
+    shared = [[(2, 0, 3, 0), (3, 3, 4, -3)], [], [(0, 0, 3, 0)], [(0, 0, 1, 3)]]
+    assert windows("overlap") == shared
+    assert windows("pad") == [[*shared[0], (-1, 4, 6, 0)], [(-1, 0, 2, 0)], *shared[2:]]
+    turned = roles_of([0, 1], ["", ""], [(2, 3), (3, 2)], ["float32"] * 2)
+    graph = Graph(turned, None, coupling="flat")
+    assert neighbours(graph, graph.edges(np.ones(2, bool)), [0, 1], ["", ""]).window.tolist() == [[0, 6, 0]] * 2
+    with pytest.raises(UsageError, match="one dtype; players 0 and 1 have float32, float64"):
+        Graph(roles_of([0, 1], ["", ""], [(2,), (2,)], ["float32", "float64"]), None, coupling="pad")
+
+
+def test_graphs_by_name() -> None:
+    names = ["a", "b", "c"]
+    assert numbered("path", names) == [(0, 1, 1.0), (1, 2, 1.0)]
+    assert numbered("complete", names) == [(0, 1, 1.0), (0, 2, 1.0), (1, 2, 1.0)]
+    assert numbered([("c", "a", 0.5), ["a", "b"]], names) == [(2, 0, 0.5), (0, 1, 1.0)]
+    for edges, words in [
+        ("ring", 'edges "ring" is not known; use one of path, complete'),
+        ([("a", "z")], "edges name the player 'z'"),
+        ([("a", "a")], "not one to itself"),
+        ([("a", "b", -1)], "weight of at least 0"),
+        ([("a", "b", float("nan"))], "weight of at least 0"),
+        ([("a", "b", "c")], "weight of at least 0"),
+        (["ab"], "an edge is a pair of players"),
+        ([("a", "b", 1, 2)], "an edge is a pair of players"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            numbered(edges, names)
+    assert unconnected([(0, 1, 1.0)], names) == ["c"]
+    assert unconnected([(0, 1, 1.0), (1, 2, 0.0)], names) == []
+    assert unconnected(None, names) == []
+
+
+def test_the_largest_degree() -> None:
+    edges = [(0, 1, 2.0), (1, 2, 0.5)]
+    assert Graph(alike(3), edges).degree == 2.5
+    assert Graph(alike(3), edges, "random_walk").degree == 1.0
+    assert Graph(alike(3), []).degree == 0.0
+    assert Graph(alike(1), None).degree == 0.0

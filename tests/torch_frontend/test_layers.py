@@ -28,6 +28,7 @@ hyper:
   lr: {default: 0.1, domain: ">= 0"}
   mu: {default: 0.1, domain: ">= 0", over: model}
   cap: {default: false}
+warn: {when: mu*max_degree > 1, say: too much is mixed}
 state: {m: zeros_like(param), peak: 'full(0.0, over="layer")'}
 gradient: g = g - mu*laplacian(g)
 direction: |
@@ -44,6 +45,8 @@ example:
   expect: {param: {a.w: [0.8], b.w: [0.8]}}
 """
 
+#: Edges that leave a layer alone on purpose.
+FEW = [("embed", "h.1"), ("embed", "h.0", 0.0)]
 NAMES = ("embed.weight", "h.0.weight", "h.0.bias", "h.1.weight", "h.1.bias")
 
 
@@ -64,7 +67,8 @@ def test_layers_and_neighbours_are_described(mingler: OptimizerType) -> None:
     rows = mingler(named()).describe()
     assert [row.layer for row in rows] == ["embed", "h.0", "h.0", "h.1", "h.1"]
     assert [row.neighbours for row in rows] == [("h.0",), *[("embed", "h.1")] * 2, *[("h.0",)] * 2]
-    rows = mingler(named(), edges=[("embed", "h.1", 0.5)]).describe()
+    with pytest.warns(UserWarning, match=r"edges leave out h\.0, which therefore step alone"):
+        rows = mingler(named(), edges=[("embed", "h.1", 0.5)]).describe()
     assert [row.neighbours for row in rows] == [("h.1",), (), (), ("embed",), ("embed",)]
 
 
@@ -96,7 +100,11 @@ def test_parameters_without_names_are_named_in_a_warning(mingler: OptimizerType)
         ({"players": ["a"]}, UsageError, "players has 1 entries for 5 parameters"),
         ({"players": {"x.*": "a"}}, UsageError, 'players names "x.\\*", which no parameter matches'),
         ({"laplacian": "normal"}, UsageError, 'laplacian "normal" is not known'),
-        ({"coupling": "pad"}, UsageError, "not built yet"),
+        ({"edges": "ring"}, UsageError, 'edges "ring" is not known; use one of path, complete'),
+        ({"edges": [("embed", "embed")]}, UsageError, "not one to itself"),
+        ({"edges": [("embed", "h.0", -1.0)]}, UsageError, "weight of at least 0"),
+        ({"edges": [("embed", "h.0", float("nan"))]}, UsageError, "weight of at least 0"),
+        ({"coupling": "flat"}, UsageError, "needs neighbours of equally many elements"),
         ({"coupling": "equal"}, UsageError, "needs neighbours of equal shapes"),
     ],
 )
@@ -122,12 +130,12 @@ def test_settled_choices_are_the_same_in_all_groups(mingler: OptimizerType) -> N
 
 
 def test_players_and_edges_are_saved_and_compared(mingler: OptimizerType) -> None:
-    saved = mingler(named(), edges=[("embed", "h.1")], laplacian="symmetric").state_dict()
-    mingler(named(), edges=[("embed", "h.1")], laplacian="symmetric").load_state_dict(copy.deepcopy(saved))
+    saved = mingler(named(), edges=FEW, laplacian="symmetric").state_dict()
+    mingler(named(), edges=FEW, laplacian="symmetric").load_state_dict(copy.deepcopy(saved))
     with pytest.raises(StateError, match="was saved with edges="):
         mingler(named(), laplacian="symmetric").load_state_dict(copy.deepcopy(saved))
     with pytest.raises(StateError, match="was saved with laplacian='symmetric'"):
-        mingler(named(), edges=[("embed", "h.1")]).load_state_dict(copy.deepcopy(saved))
+        mingler(named(), edges=FEW).load_state_dict(copy.deepcopy(saved))
     saved = mingler(named()).state_dict()
     with pytest.raises(StateError, match="was saved with the players"):
         mingler(named(), players="tensor").load_state_dict(saved)
@@ -146,7 +154,31 @@ def test_state_of_a_layer_is_the_same_with_each_of_its_tensors(mingler: Optimize
     assert [float(slots["peak"]) for slots in state] == [0, 3, 3, 0, 0, 3]
 
 
+def test_a_rule_warns_of_values_and_graphs_that_do_not_go_together(mingler: OptimizerType) -> None:
+    """The condition is the rule's own; the graph's part in it is its largest weighted degree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mingler(named(), mu=0.5)
+        mingler(named(), mu=0.9, laplacian="random_walk")
+        mingler(named(), mu=0.9, edges=FEW)
+    with pytest.warns(
+        UserWarning, match=r"Mingler: too much is mixed \(mu\*max_degree > 1, mu = 0\.6, max_degree = 2\)"
+    ):
+        mingler(named(), mu=0.6)
+    with pytest.warns(UserWarning, match="max_degree = 1.5"):
+        mingler(named(), mu=0.7, edges=[("embed", "h.1", 1.5), ("embed", "h.0", 0.0)])
+
+
+def test_graphs_have_names(mingler: OptimizerType) -> None:
+    rows = mingler(named(), edges="complete").describe()
+    assert [row.neighbours for row in rows if row.layer == "embed"] == [("h.0", "h.1")]
+    saved = mingler(named(), edges="complete").state_dict()
+    mingler(named(), edges="complete").load_state_dict(copy.deepcopy(saved))
+    with pytest.raises(StateError, match="was saved with edges='complete'"):
+        mingler(named(), edges="path").load_state_dict(saved)
+
+
 def test_copies_keep_the_graph(mingler: OptimizerType) -> None:
-    optimizer = mingler(named(), edges=[("embed", "h.1")])
+    optimizer = mingler(named(), edges=FEW)
     assert [r.neighbours for r in copy.deepcopy(optimizer).describe()] == [r.neighbours for r in optimizer.describe()]
     assert replace(optimizer.describe()[0], module="") == replace(copy.deepcopy(optimizer).describe()[0], module="")

@@ -1,6 +1,6 @@
 """Kernels of the rule neat in float64, generated from neat.yaml.
 
-spec af654d25fce6f6f9dfffadc3288b543ae9a6e1d2e862d8f130e4e53cbc194c2e
+spec 1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd
 made by: optgen build neat --backend numba --set bias_correction=true --set coupling=transport --set maximize=false --set nsa=l2 --set nsa_mean_preserving=false
 """
 
@@ -48,7 +48,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'neat',
  'class': 'NEAT',
- 'digest': 'af654d25fce6f6f9dfffadc3288b543ae9a6e1d2e862d8f130e4e53cbc194c2e',
+ 'digest': '1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd',
  'backend': 'numba',
  'settled': {'bias_correction': True,
              'coupling': 'transport',

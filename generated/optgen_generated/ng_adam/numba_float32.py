@@ -1,6 +1,6 @@
 """Kernels of the rule ng_adam in float32, generated from ng_adam.yaml.
 
-spec 27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33
+spec daf9c456937e328e280ea10d3c941e7576aa9dd1dd5af0bde0f7652877079d16
 made by: optgen build ng_adam --backend numba --set coupling=transport --set maximize=false
 """
 
@@ -49,7 +49,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'ng_adam',
  'class': 'NGAdam',
- 'digest': '27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33',
+ 'digest': 'daf9c456937e328e280ea10d3c941e7576aa9dd1dd5af0bde0f7652877079d16',
  'backend': 'numba',
  'settled': {'coupling': 'transport', 'maximize': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},

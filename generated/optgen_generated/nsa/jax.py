@@ -71,9 +71,9 @@ def nsa(
     maximize: bool = False,
     order: Sequence[str] | None = None,
     players: Players = None,
-    edges: Sequence[Edge] | None = None,
+    edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-    coupling: Literal["transport", "match", "equal"] = "transport",
+    coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
 ) -> Transformation:
     """Adam with Nash step allocation.
 
@@ -99,9 +99,10 @@ def nsa(
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         players: the layer of each parameter; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 

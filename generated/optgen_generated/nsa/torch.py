@@ -82,9 +82,10 @@ class NSA(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         players: the layer of each parameter; by default from the names. "tensor": each its own
-        edges: pairs of layers, or triples with a weight; a path
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, are not joined, or are refused
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: refused on the CPU: it is for CUDA graphs
@@ -115,9 +116,9 @@ class NSA(Optimizer):
         weight_decay: float | Tensor = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Iterable[Edge] | None = None,
+        edges: str | Iterable[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
