@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "build": ("build", "Write kernels and optimizers to a folder, or print a stage of the compiler."),
     "verify": ("verify", "Compare generated kernels with the float64 meaning of the rule."),
     "bench": ("bench", "Time a step of rules, beside other libraries' optimizers."),
+    "state": ("state", "Show a saved state of an optimizer, and convert it for another framework."),
     "schema": ("schema", "The JSON schema of rule files, for editors."),
     "doctor": ("doctor", "What is installed, what is missing, how to get it."),
     "cache": ("cache", "Where built kernels are kept; --clear removes them."),

@@ -13,6 +13,8 @@ EXTRAS: Mapping[str, str] = {
     "optax": "jax",
     "keras": "keras",
     "triton": "triton",
+    "safetensors": "state",
+    "ml_dtypes": "state",
     "matplotlib": "demo",
 }
 

@@ -18,6 +18,8 @@ from optgen.spec.model import Hyper, Spec
 #: Spellings of optax, where a rule gives none of its own.
 _SPELLED = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "beta3": "b3"}
 _RUNTIME = "optgen.runtime.jax_transform"
+_STATE_FROM = "optgen.runtime.jax_neutral"
+_STATE = ("load_state", "save_state", "state_of")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def jax_stub(specs: Iterable[Spec]) -> str:
     lines += ["from typing import Literal"] if uses(body, "Literal") else []
     lines.append("")
     lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
+    lines += [f"from {_STATE_FROM} import {name} as {name}" for name in _STATE]
     names = [name for name in ("LayerOrderWarning", "Scalar", "State", "Transformation") if uses(body, name)]
     lines.append(f"from {_RUNTIME} import {', '.join(names)}")
     return "\n".join([*lines, "", body, ""])

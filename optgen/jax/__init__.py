@@ -12,6 +12,7 @@ from optgen.errors import suggest
 
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "jax"))
+_STATE = ("load_state", "save_state", "state_of")
 
 
 def _factories() -> ModuleType:
@@ -34,6 +35,8 @@ def __getattr__(name: str) -> object:
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     factories = _factories()
+    if name in _STATE:
+        return getattr(importlib.import_module("optgen.runtime.jax_neutral"), name)
     names: list[str] = factories.__all__
     if name not in names:
         hint = suggest(name, names)
@@ -42,4 +45,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(_factories().__all__)
+    return sorted([*_factories().__all__, *_STATE])

@@ -3,6 +3,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from optgen.runtime.arrangement import Depths, Edge, Players
+from optgen.runtime.jax_neutral import load_state as load_state
+from optgen.runtime.jax_neutral import save_state as save_state
+from optgen.runtime.jax_neutral import state_of as state_of
 from optgen.runtime.jax_transform import Scalar, Transformation
 
 def adabelief(

@@ -46,6 +46,8 @@ class Transformation(optax.GradientTransformationExtraArgs):
     in one pass, for use under `jax.jit` with both donated."""
 
     apply: Callable[..., tuple[Tree, State]]
+    #: What `optgen.runtime.jax_neutral` asks about rule, settings and layers.
+    engine: Any
 
 
 class LayerOrderWarning(UserWarning):
@@ -69,6 +71,7 @@ def transformation(
     engine = _Engine(rule, given, maximize, order, arrangement or Arrangement())
     made = Transformation(engine.init, cast(Any, engine.update))
     made.apply = engine.apply
+    made.engine = engine
     return made
 
 
@@ -138,13 +141,14 @@ class _Engine:
         gradients = self._gradients(grads, treedef, plan)
         count = state.count + 1
         shared = {**self._hypers(state.count), **self._inputs(extra), "step": count}
-        rows = self._rows(plan, treedef, leaves, gradients, state)
+        rows = self._rows(treedef, leaves, gradients, state)
         new = array_step.step(plan, rows, shared)
         slots = {s.name: treedef.unflatten([row.get(s.name) for row in new]) for s in self.program.slots}
-        updates = treedef.unflatten([row["updates"] for row in new]) if plan.counted else None
+        counted = state.updates is not None
+        updates = treedef.unflatten([row["updates"] for row in new]) if counted else None
         return treedef.unflatten([row["param"] for row in new]), State(count, slots, updates)
 
-    def _rows(self, plan: Plan, treedef: Any, leaves: list[jax.Array], grads: list[Any], state: State) -> list[Any]:
+    def _rows(self, treedef: Any, leaves: list[jax.Array], grads: list[Any], state: State) -> list[Any]:
         rows: list[dict[str, Any]] = [{"param": p, "g": g} for p, g in zip(leaves, grads, strict=True)]
         for slot in self.program.slots:
             if slot.name not in state.slots:
@@ -152,7 +156,7 @@ class _Engine:
             for row, value in zip(rows, treedef.flatten_up_to(state.slots[slot.name]), strict=True):
                 if value is not None:
                     row[slot.name] = value
-        if plan.counted:
+        if state.updates is not None:  # a state from elsewhere may count what nothing here has to
             for row, value in zip(rows, treedef.flatten_up_to(state.updates), strict=True):
                 row["updates"] = value
         return rows

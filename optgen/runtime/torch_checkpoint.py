@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import shutil
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -16,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from optgen.errors import StateError, UsageError
+from optgen.runtime.atomic_file import replacing
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.runtime.torch_slots import WatchedSlots
 
@@ -57,7 +55,7 @@ def save_checkpoint(path: PathLike, /, *, keep: int = 0, **objects: object) -> N
     for name, value in content.items():
         _check_plain(value, name)
     target = Path(os.path.realpath(path))
-    with _replacing(target, keep) as file:
+    with replacing(target, keep) as file:
         _write(content, file)
 
 
@@ -137,62 +135,6 @@ def _write(content: Mapping[str, object], file: BinaryIO) -> None:
         if error.__context__ is None:
             raise
         raise error.__context__ from None  # torch's archive hides what the disk said, or Ctrl-C
-
-
-@contextlib.contextmanager
-def _replacing(target: Path, keep: int) -> Generator[BinaryIO]:
-    """A new file in the target's folder, which takes the target's place once it is written and on the disk."""
-    temporary = _temporary(target)
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep:
-            _move_on(target, keep)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _move_on(target: Path, keep: int) -> None:
-    """`target.1` becomes `target.2` and so on, and `target` is `target.1` too: it never is without its name."""
-    if not target.exists():
-        return
-    older = [target.with_name(f"{target.name}.{number}") for number in range(1, keep + 1)]
-    for source, destination in zip(reversed(older[:-1]), reversed(older[1:]), strict=True):
-        if source.exists():
-            os.replace(source, destination)
-    temporary = _temporary(older[0])
-    try:
-        try:
-            os.link(target, temporary)
-        except OSError:  # a file system without links
-            shutil.copyfile(target, temporary)
-        os.replace(temporary, older[0])
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _temporary(path: Path) -> Path:
-    """A name beside a path that no file has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts the new name on the disk, where the system lets a folder be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 __all__ = ["Stateful", "load_checkpoint", "save_checkpoint"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optgen.runtime.torch_optimizer import Optimizer
 
 _CHECKPOINTS = ("load_checkpoint", "save_checkpoint")
+_STATE = ("load_state", "save_state", "state_of")
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "torch"))
 
@@ -57,6 +58,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _CHECKPOINTS:
         return getattr(importlib.import_module("optgen.runtime.torch_checkpoint"), name)
+    if name in _STATE:
+        return getattr(importlib.import_module("optgen.runtime.torch_neutral"), name)
     classes = _classes()
     names: list[str] = classes.__all__
     if name not in names:
@@ -66,4 +69,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_classes().__all__, from_torch.__name__, *_CHECKPOINTS])
+    return sorted([*_classes().__all__, from_torch.__name__, *_CHECKPOINTS, *_STATE])

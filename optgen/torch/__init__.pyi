@@ -7,6 +7,9 @@ from torch.optim import Optimizer as TorchOptimizer
 from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint
 from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
+from optgen.runtime.torch_neutral import load_state as load_state
+from optgen.runtime.torch_neutral import save_state as save_state
+from optgen.runtime.torch_neutral import state_of as state_of
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from optgen.runtime.torch_storage import StateDtype
 from torch import Tensor

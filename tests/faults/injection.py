@@ -27,7 +27,7 @@ ALLOCATORS = [
 
 
 @contextmanager
-def after(points: int, error: BaseException | None, files: str = RUNTIME) -> Iterator[list[int]]:
+def after(points: int, error: BaseException | None, files: str | tuple[str, ...] = RUNTIME) -> Iterator[list[int]]:
     """Raises once so many bytecodes of some files have run; where `error` is None they are counted only."""
     count = [0]
 

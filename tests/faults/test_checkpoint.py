@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from optgen.errors import PartialStepError, StateError, UsageError
-from optgen.runtime import torch_checkpoint
+from optgen.runtime import atomic_file, torch_checkpoint
 from optgen.torch import load_checkpoint, save_checkpoint
 from tests.faults import injection
 from tests.guarantees import shelf, spread
@@ -89,7 +89,7 @@ def test_training_goes_on_where_it_was(path: Path) -> None:
 
 def test_an_exception_anywhere(path: Path) -> None:
     (model, optimizer), (old, first) = make(2), make(1)
-    files = torch_checkpoint.__file__
+    files = (torch_checkpoint.__file__, atomic_file.__file__)
     with injection.after(0, None, files) as count:
         save_checkpoint(path, model=model, optimizer=optimizer, epoch=2)
     found: list[int] = []
@@ -171,7 +171,7 @@ def test_a_process_that_is_killed(path: Path, name: str, call: int, keep: int, m
 
     if name == "write":
         opened = builtins.open
-        monkeypatch.setattr(torch_checkpoint, "open", lambda *args: File(opened(*args)), raising=False)
+        monkeypatch.setattr(atomic_file, "open", lambda *args: File(opened(*args)), raising=False)
     else:
         monkeypatch.setattr(os, name, kill(getattr(os, name)))
     killed(lambda: save_checkpoint(path, model=model, optimizer=optimizer, epoch=2, keep=keep))
