@@ -64,8 +64,8 @@ def torch_stub(specs: Iterable[Spec]) -> str:
     lines += ["", "from torch.optim import Optimizer as TorchOptimizer", ""]
     lines += ["from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint"]
     lines += ["from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint"]
-    lines += [f"from optgen.runtime.torch_neutral import {name} as {name}" for name in _STATE]
     lines += [f"from optgen.runtime.torch_groups import {', '.join(groups)}"] if groups else []
+    lines += [f"from optgen.runtime.torch_neutral import {name} as {name}" for name in _STATE]
     lines.append("from optgen.runtime.torch_optimizer import Optimizer, Params")
     lines += ["from optgen.runtime.torch_storage import StateDtype"] if uses(body, "StateDtype") else []
     # Last, because in a folder of that name the formatter takes it for one of ours.
