@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from optgen.backend.coarse_text import COMBINE, stage_plans
+from optgen.backend.coarse_text import COMBINE, StagePlan, stage_plans
 from optgen.backend.element_text import sees_vectors
+from optgen.backend.launch_plan import launch_plan
 from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.manifest import header, literal_of, manifest
 from optgen.backend.python_text import words_of
 from optgen.ir.view import Module
 from optgen.runtime.gpu_abi import BLOCK, FEW_VALUES, LARGE, MANY_WARPS, SMALL, STRIDED, TAIL, WARPS
-from optgen_triton.early import can_begin_with_the_end
+from optgen_triton.emit_scalars import variant_function
 from optgen_triton.emit_stage import select_function, stage_function
 from optgen_triton.emit_sweep import Partial, SweepCode, emit_sweep
 from optgen_triton.spelling import DEVICE, KINDS, LIBRARY
@@ -47,17 +49,13 @@ class _Emitter:
 
     def emit(self) -> tuple[dict[str, object], str]:
         """The manifest and the source text."""
-        sweeps = self._sweeps()
-        launches: list[list[Launch]] = []
         plans = stage_plans(self.module)
+        self.plan = launch_plan(self.module, plans)
+        sweeps = self._sweeps(self._ends(plans))
         stages = [[plan.manifest for plan in boundary] for boundary in plans]
-        for plan in (plan for boundary in plans for plan in boundary):
+        for plan in (*(plans[0] if self.plan.keeps else ()), *self.plan.ends, *chain(*self.plan.launched)):
             self.functions.append(stage_function(plan, self.layout, self.read))
-        made = [[(plan.name, plan.extent) for plan in boundary] for boundary in plans]
-        if can_begin_with_the_end(self.module):
-            made = [made[0] + made[-1], *made[1:-1], []]
-        for boundary, found in enumerate(made):
-            launches.append(self._between(boundary, found, sweeps))
+        launches = [self._between(boundary, found, sweeps) for boundary, found in enumerate(self.plan.launched)]
         entries = [
             [self._entry(sweeps.get((v, s))) for s in range(1, self.module.sweeps + 1)]
             for v in range(len(self.module.variants))
@@ -76,23 +74,36 @@ class _Emitter:
 
     # Sweeps
 
-    def _sweeps(self) -> dict[tuple[int, int], SweepCode]:
+    def _ends(self, plans: Sequence[Sequence[StagePlan]]) -> dict[int, list[str]]:
+        """What the last program of each sweep runs at its end."""
+        ends: dict[int, list[str]] = {sweep: [] for sweep in range(1, self.module.sweeps + 1)}
+        if self.module.select is not None:
+            self.functions.append(select_function("select_variant", self.module.select, self.layout))
+        if self.plan.inline:
+            ends[1] += [] if self.module.select is None else ["select_variant"]
+            ends[1] += [plan.name for plan in plans[0] if self.plan.keeps]
+        if self.plan.ends:
+            ends[self.module.sweeps] += [plan.name for plan in self.plan.ends]
+        return ends
+
+    def _sweeps(self, ends: Mapping[int, Sequence[str]]) -> dict[tuple[int, int], SweepCode]:
         """Code per variant and sweep, equal code once, and a kernel per sweep that picks the variant's."""
         made: dict[tuple[int, int], SweepCode] = {}
         by_text: dict[str, SweepCode] = {}
         for number, variant in enumerate(self.module.variants):
             for sweep in variant.sweeps:
                 name = f"{variant.name}_sweep_{sweep.index}" if len(self.module.variants) > 1 else f"step_{sweep.index}"
-                code = emit_sweep(name, sweep, self.layout, tiled=self.tiled)
+                inline = variant if self.plan.inline and sweep.index == 1 else None
+                code = emit_sweep(name, sweep, self.layout, tiled=self.tiled, inline=inline)
                 key = "\n".join(line for lines in code.functions for line in lines).replace(name, "")
                 if key not in by_text:
                     self.functions += [list(lines) for lines in code.functions]
                 made[number, sweep.index] = by_text.setdefault(key, code)
         for index in range(1, self.module.sweeps + 1):
-            self._sweep_kernel(index, {v: code for (v, s), code in made.items() if s == index})
+            self._sweep_kernel(index, {v: code for (v, s), code in made.items() if s == index}, ends[index])
         return made
 
-    def _sweep_kernel(self, index: int, codes: Mapping[int, SweepCode]) -> None:
+    def _sweep_kernel(self, index: int, codes: Mapping[int, SweepCode], ends: Sequence[str]) -> None:
         """The kernel that every program of a sweep begins with."""
         lines = [
             "@triton.jit",
@@ -101,16 +112,25 @@ class _Emitter:
             "    mode = tl.load(table(ctx, MODE, tl.int64) + t)",
         ]
         one = len(codes) == len(self.module.variants) and len({code.name for code in codes.values()}) == 1
-        if not one:
-            lines.append("    variant = tl.load(table(ctx, VARIANT, tl.int64) + t)")
+        lines.append("    if mode != ABSENT:")
+        if not one and self.plan.inline and index == 1 and self.module.select is not None:
+            self.functions.append(variant_function("variant_of", self.module.select, self.layout))
+            lines.append("        variant = variant_of(ctx, t)")
+        elif not one:
+            lines.append("        variant = tl.load(table(ctx, VARIANT, tl.int64) + t)")
         if self.tiled:
-            lines.append(f"    small = has_small_matrices(ctx, t, {SMALL[2]}, {SMALL[2]})")
-        sizes = {"small": SMALL, "(small == 0)": LARGE} if self.tiled else {"": (BLOCK, TAIL, STRIDED)}
+            lines.append(f"        small = has_small_matrices(ctx, t, {SMALL[2]}, {SMALL[2]})")
+        sizes = {"small": SMALL, "small == 0": LARGE} if self.tiled else {"": (BLOCK, TAIL, STRIDED)}
         for number, code in list(codes.items())[: 1 if one else None]:
             for when, size in sizes.items():
-                tests = ["(mode != ABSENT)", *([] if one else [f"(variant == {number})"]), *([when] if when else [])]
-                lines.append(f"    if {' & '.join(tests) if len(tests) > 1 else tests[0][1:-1]}:")
-                lines.append(f"        {code.name}(ctx, chunk, t, mode == ACTIVE, {', '.join(map(str, size))})")
+                tests = [*([] if one else [f"variant == {number}"]), *([when] if when else [])]
+                if tests:
+                    lines.append(f"        if {' & '.join(f'({test})' for test in tests) if tests[1:] else tests[0]}:")
+                statement = f"{code.name}(ctx, chunk, t, mode == ACTIVE, {', '.join(map(str, size))})"
+                lines.append("    " * (3 if tests else 2) + statement)
+        if ends:
+            lines.append("    if is_last_program(ctx):")
+            lines += "\n        tl.debug_barrier()\n".join(f"        {name}(ctx)" for name in ends).split("\n")
         self.functions.append(lines)
         self.kernels.append(f"sweep_{index}")
 
@@ -123,24 +143,23 @@ class _Emitter:
     # Between sweeps
 
     def _between(
-        self, boundary: int, stages: Sequence[tuple[str, str]], sweeps: Mapping[tuple[int, int], SweepCode]
+        self, boundary: int, stages: Sequence[StagePlan], sweeps: Mapping[tuple[int, int], SweepCode]
     ) -> list[Launch]:
         """What is launched after so many sweeps."""
         phases: list[tuple[str, str]] = []
         launches: list[Launch] = []
-        if boundary == 0 and self.module.select is not None:
-            self.functions.append(select_function("select_variant", self.module.select, self.layout))
+        if boundary == 0 and self.module.select is not None and not self.plan.inline:
             phases.append(("tensor", "select_variant(ctx)"))
         phases += self._finish(boundary, sweeps)
         for extent, name in self._vector_finish(boundary, sweeps):
             launches.append(Launch(name, extent))
-        for name, extent in stages:
-            if extent in VECTORS:
+        for plan in stages:
+            if plan.extent in VECTORS:
                 self._close(boundary, phases, launches)
-                launches.append(Launch(name, extent))
-                self.kernels.append(name)
+                launches.append(Launch(plan.name, plan.extent))
+                self.kernels.append(plan.name)
             else:
-                phases.append((extent, f"{name}(ctx)"))
+                phases.append((plan.extent, f"{plan.name}(ctx)"))
         self._close(boundary, phases, launches)
         return launches
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optgen.backend.element_text import ElementText
+from optgen.backend.launch_plan import first_stages
 from optgen.backend.layout import VECTORS, Layout
 from optgen.errors import BackendError
-from optgen.ir.view import Sweep, Total, Value
-from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names, call
+from optgen.ir.view import Sweep, Total, Value, Variant
+from optgen_triton.emit_scalars import scalars_function
+from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names, call, several
 
 _REAL = {"float32": "tl.float32", "float64": "tl.float64"}
 _ADD = {"sum": "add_total", "max": "max_total", "min": "min_total"}
@@ -56,11 +58,12 @@ class SweepCode:
 class _Writer(ElementText):
     backend = "triton"
 
-    def __init__(self, name: str, sweep: Sweep, layout: Layout, *, tiled: bool) -> None:
+    def __init__(self, name: str, sweep: Sweep, layout: Layout, *, tiled: bool, inline: Variant | None) -> None:
         self.names = Names(SWEEP_RESERVED)
         super().__init__(sweep, layout, Body(self.names))
         self.name = name
         self.tiled = tiled
+        self.inline = inline
         self.real = _REAL[layout.module.compute]
         self.slots: dict[str, str] = {}
         self.scalars: dict[str, str] = {}  # coarse value -> variable
@@ -71,15 +74,19 @@ class _Writer(ElementText):
         self._loaded: dict[str, str] = {}
 
     def write(self) -> SweepCode:
-        """Both functions."""
+        """All functions."""
         for slot in self.touched("kernel.load", "kernel.store", "kernel.stencil"):
             self.slots[slot] = self.names.new(f"{slot}_at")
         self.write_ops()
-        block, chunk = self._block(), self._chunk()
+        functions = [self._block(), self._chunk()]
+        if self.inline is not None and self.scalars:
+            values = list(self.scalars)
+            ops = first_stages(self.inline, values)
+            functions.insert(0, scalars_function(f"{self.name}_scalars", ops, values, self.layout))
         vector_totals = [total for total in self.totals if total.extent in VECTORS]
         columns = [total.column for total in self.totals if total.extent not in VECTORS]
         held = len(self.slots) + len(self.totals) + 2 * len(self.near)
-        return SweepCode(self.name, (block, chunk), columns, vector_totals, held)
+        return SweepCode(self.name, functions, columns, vector_totals, held)
 
     # Equations
 
@@ -171,11 +178,7 @@ class _Writer(ElementText):
             f"def {self.name}(ctx, chunk, t, active, {', '.join(f'{size}: tl.constexpr' for size in sizes)}):",
         ]
         lines += [f"    {places[s]} = slot(ctx, t, {self.layout.slot(s)})" for s in self.slots]
-        if self.scalars:
-            columns = len(self.layout.values["tensor"])
-            lines.append(f"    read = table(ctx, TENSOR_READ, {self.real}) + t * {columns}")
-            for value, name in self.scalars.items():
-                lines.append(f"    {name} = tl.load(read + {self.layout.value(value).column})")
+        lines += self._values()
         whole = ["active", *(f"plain({place})" for place in places.values())]
         apart = [f"strided({place})" for place in places.values()]
         for near in self.near:
@@ -188,6 +191,18 @@ class _Writer(ElementText):
                 name = f"{at}_whole" if how == "whole" else at
                 lines.append(f'    {name} = pointer({places[slot]}, {kind}, "{how}")')
         lines += self._tiles(" & ".join(whole)) if self.tiled else self._line(" & ".join(whole), " | ".join(apart))
+        return lines
+
+    def _values(self) -> list[str]:
+        """The coarse values of the tensor."""
+        if not self.scalars:
+            return []
+        if self.inline is not None:
+            return several("    ", list(self.scalars.values()), f" = {self.name}_scalars(ctx, t)")
+        columns = len(self.layout.values["tensor"])
+        lines = [f"    read = table(ctx, TENSOR_READ, {self.real}) + t * {columns}"]
+        for value, name in self.scalars.items():
+            lines.append(f"    {name} = tl.load(read + {self.layout.value(value).column})")
         return lines
 
     def _call(self, indent: str, how: str) -> list[str]:
@@ -360,6 +375,6 @@ def _joined(total: Partial, *parts: str) -> str:
     return text
 
 
-def emit_sweep(name: str, sweep: Sweep, layout: Layout, *, tiled: bool) -> SweepCode:
-    """One sweep of one variant."""
-    return _Writer(name, sweep, layout, tiled=tiled).write()
+def emit_sweep(name: str, sweep: Sweep, layout: Layout, *, tiled: bool, inline: Variant | None = None) -> SweepCode:
+    """One sweep of one variant. inline: the variant, if programs compute coarse values for themselves."""
+    return _Writer(name, sweep, layout, tiled=tiled, inline=inline).write()

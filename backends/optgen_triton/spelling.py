@@ -44,7 +44,18 @@ _HELPERS = (
         "maximum",
         "minimum",
     ),
-    *("sum_of", "max_of", "min_of", "total_runs", "total_tensors", "longest", "first_present", "f4", "f8"),
+    *(
+        "sum_of",
+        "max_of",
+        "min_of",
+        "total_runs",
+        "total_tensors",
+        "longest",
+        "first_present",
+        "is_last_program",
+        "f4",
+        "f8",
+    ),
     "INFINITY",
 )
 DEVICE = frozenset((_TABLES | _FIELDS | set(_HELPERS)) - {"COUNT", "C_MATRIX_BLOCK"})
@@ -160,15 +171,24 @@ def _typed(x: Text, type_: str) -> str:
 def call(indent: str, head: str, arguments: Sequence[str], tail: str = ")") -> list[str]:
     """A call or a function's head: one line, or as many as it takes."""
     line = f"{indent}{head}{', '.join(arguments)}{tail}"
-    if len(line) <= WIDTH:
-        return [line]
+    return [line] if len(line) <= WIDTH else [f"{indent}{head}", *_rows(indent, arguments), f"{indent}{tail}"]
+
+
+def several(head: str, values: Sequence[str], tail: str = "") -> list[str]:
+    """Values behind a head: one line, or as many as it takes."""
+    line = f"{head}{', '.join(values)}{tail}"
+    indent = " " * (len(head) - len(head.lstrip()))
+    return [line] if len(line) <= WIDTH else [f"{head}(", *_rows(indent, values), f"{indent}){tail}"]
+
+
+def _rows(indent: str, arguments: Sequence[str]) -> list[str]:
     rows: list[str] = []
     for argument in arguments:
         if rows and len(rows[-1]) + len(argument) + 2 <= WIDTH:
             rows[-1] += f" {argument},"
         else:
             rows.append(f"{indent}    {argument},")
-    return [f"{indent}{head}", *rows, f"{indent}{tail}"]
+    return rows
 
 
 class Body(python_text.Body):

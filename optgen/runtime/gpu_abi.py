@@ -5,7 +5,8 @@
 nothing compiles again when one changes, and a captured graph sees what the tables hold when it is replayed.
 
 A sweep is launched once, with a program per chunk; a program runs its variant's code over the elements of its chunk and
-leaves partial totals in scratch. Between two sweeps stages finish totals in a fixed order and compute coarse values.
+leaves partial totals in scratch. Between two sweeps stages finish totals in a fixed order and compute coarse values;
+what nothing waits for, such as counters, is left to the last program of a sweep to end.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class GpuWord(IntEnum):
     SEED = _FIRST + 28  # of all random bits
     PARAMETER = _FIRST + 29  # i64[T]: the number that a tensor has in random bits
     ROW_MAJOR = _FIRST + 30  # i64[T]: layout of row-major indices in walking order, or 0
-    COUNT = _FIRST + 31
+    ARRIVED = _FIRST + 31  # i64[1]: programs of this launch that are done; 0 between launches
+    COUNT = _FIRST + 32
 
 
 #: Elements of one step of a program, and its warps: eight elements a thread, two loads of 16 bytes in float32.
@@ -64,8 +66,9 @@ MANY_WARPS, FEW_VALUES = 8, 3
 #: Registers of a thread of a sweep at most: two programs of MANY_WARPS fit a multiprocessor. Left to itself NVIDIA's
 #: assembler stays below some bound that lets more programs in, and keeps a few registers in memory for that.
 REGISTERS = 128
-#: Elements of a chunk: enough to make its first, dependent loads of the tables cheap, few enough to balance the load.
-CHUNK_ELEMENTS = 16 * BLOCK
+#: Elements of a chunk at least, and at most where that leaves so many programs: enough to make cheap what a program
+#: does before its first element (dependent loads of the tables, float64 arithmetic), few enough to balance the load.
+CHUNK_ELEMENTS, MOST_CHUNK_ELEMENTS, MANY_PROGRAMS = 16 * BLOCK, 128 * BLOCK, 4096
 #: Steps over tensors with rows and columns: matrices, rows and columns of a tile, and rows where it is not whole. Small
 #: matrices have at most as many rows and columns as their tiles have columns.
 LARGE = (1, 4, 256, 1)

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from optgen.runtime.chunks import Shape, Words
-from optgen.runtime.gpu_abi import CHUNK_ELEMENTS, CHUNK_MATRICES, CHUNK_ROWS, LARGE, RUN_CHUNKS, SMALL
+from optgen.runtime.gpu_abi import (
+    CHUNK_ELEMENTS,
+    CHUNK_MATRICES,
+    CHUNK_ROWS,
+    LARGE,
+    MANY_PROGRAMS,
+    MOST_CHUNK_ELEMENTS,
+    RUN_CHUNKS,
+    SMALL,
+)
 from optgen.runtime.layout import CHUNK_FIELDS
 
 
@@ -16,15 +25,28 @@ def is_small(shape: Shape) -> bool:
     return max(shape.rows, shape.cols) <= SMALL[2]
 
 
-def cut(tensor: int, shape: Shape, *, tiled: bool) -> Words:
-    """The rows of the chunk table of one tensor; tiled: rows and columns of its matrices matter."""
+def chunk_elements(total: int) -> int:
+    """Elements of a chunk where tensors have so many in all, and their order is free."""
+    size = CHUNK_ELEMENTS
+    while size < MOST_CHUNK_ELEMENTS and total >= 2 * size * MANY_PROGRAMS:
+        size *= 2
+    return size
+
+
+def cut(tensor: int, shape: Shape, *, tiled: bool, size: int = CHUNK_ELEMENTS) -> Words:
+    """The rows of the chunk table of one tensor; tiled: rows and columns of its matrices matter; size: else."""
     if shape.numel == 0:
         return np.zeros((0, CHUNK_FIELDS), dtype=np.int64)
     if not tiled:
-        return _table(tensor, Shape(1, 1, shape.numel), (1, 1, CHUNK_ELEMENTS))
+        return _table(tensor, Shape(1, 1, shape.numel), (1, 1, size))
     if is_small(shape):
         return _table(tensor, shape, (CHUNK_MATRICES, shape.rows, shape.cols))
     return _table(tensor, shape, (1, CHUNK_ROWS, LARGE[2] if shape.rows > 1 else CHUNK_ELEMENTS))
+
+
+def idle(tensor: int) -> Words:
+    """A row of the chunk table without elements."""
+    return np.array([[tensor, *[0] * (CHUNK_FIELDS - 1)]], dtype=np.int64)
 
 
 def parts(shape: Shape) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from optgen.runtime import layout as at
 from optgen.runtime.abi import Word
 from optgen.runtime.chunks import Shape, claims, elements_of
 from optgen.runtime.gpu_abi import GpuWord
-from optgen.runtime.gpu_chunks import blocks, cut, parts, runs
+from optgen.runtime.gpu_chunks import blocks, chunk_elements, cut, idle, parts, runs
 from optgen.runtime.gpu_launch import launcher
 from optgen.runtime.gpu_memory import Mirror, scratch
 from optgen.runtime.graph import Edges, Neighbours, neighbours
@@ -223,13 +223,13 @@ class GpuTables(TensorTables):
         """What stays for as long as the tensors do."""
         manifest, count = self._manifest, len(self.infos)
         shapes = [Shape(*sizes) for sizes in self._views]
-        pieces = [cut(t, shape, tiled=manifest["tiled"]) for t, shape in enumerate(shapes)]
+        # matched tensors read one another's chunks while these are in the cache
+        size = chunk_elements(0 if self._groups else sum(shape.numel for shape in shapes))
+        pieces = [cut(t, shape, tiled=manifest["tiled"], size=size) for t, shape in enumerate(shapes)]
         chunks = np.concatenate([np.zeros((0, at.CHUNK_FIELDS), dtype=np.int64), *pieces])
         counts = np.array([len(piece) for piece in pieces], dtype=np.int64)
         first = np.cumsum(counts) - counts
-        work = claims(
-            counts, elements_of(chunks), self._groups, np.zeros(count, dtype=np.bool_), gpu_abi.CHUNK_ELEMENTS
-        )
+        work = claims(counts, elements_of(chunks), self._groups, np.zeros(count, dtype=np.bool_), size)
         of_chunk = self.module_of[chunks[:, 0]] if count else np.zeros(0, dtype=np.int64)
         layer_of, members, starts = self._layer_members()
         tables: dict[str, NDArray[np.generic]] = {
@@ -245,7 +245,6 @@ class GpuTables(TensorTables):
         self._run_counts: list[int] = []
         self._blocks: dict[str, list[int]] = {extent: [] for extent in _VECTORS}
         self._members: list[int] = []
-        self._chunk_count = len(chunks)
         units = {
             "matrix": [s.matrices if s.numel else 0 for s in shapes],
             "row": [s.matrices * s.rows if s.numel else 0 for s in shapes],
@@ -265,6 +264,9 @@ class GpuTables(TensorTables):
             members = np.flatnonzero(self.module_of == m).astype(np.int64)
             run_start, run = runs(first, counts, members.tolist())
             order = work.order[of_chunk[work.order] == m]
+            if len(members) and not len(order):  # tensors without elements have counters too
+                order = np.array([len(tables["CHUNK"])], dtype=np.int64)
+                tables["CHUNK"] = np.concatenate([tables["CHUNK"], idle(int(members[0]))])
             tables |= {f"MEMBERS {m}": members, f"ORDER {m}": order, f"RUN_START {m}": run_start, f"RUN {m}": run}
             self._members.append(len(members))
             self._programs.append(len(order))
@@ -273,6 +275,7 @@ class GpuTables(TensorTables):
                 made = blocks(units[extent], members.tolist(), gpu_abi.VECTOR_LANES[extent])
                 tables[f"{extent.upper()}_BLOCK {m}"] = made
                 self._blocks[extent].append(len(made))
+        self._chunk_count = len(tables["CHUNK"])
         for name, table in tables.items():
             self._fixed.add(name, table.shape, table.dtype.type)
         self._fixed.place()
@@ -294,6 +297,7 @@ class GpuTables(TensorTables):
             sizes |= {
                 f"TENSOR_READ {m}": sizes["TENSOR_VALUE"],
                 **{f"{x.upper()}_READ {m}": sizes[f"{x.upper()}_VALUE"] for x in _VECTORS},
+                f"ARRIVED {m}": 1,
                 f"PARTIAL {m}": self._chunk_count * totals,
                 f"RUN_TOTAL {m}": self._run_counts[m] * totals,
                 f"ROW_PARTIAL {m}": self._part_widths["row"] * len(values["row"]),

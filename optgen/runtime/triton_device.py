@@ -102,6 +102,7 @@ COL_BLOCK = tl.constexpr(int(GpuWord.COL_BLOCK))
 SEED = tl.constexpr(int(GpuWord.SEED))
 PARAMETER = tl.constexpr(int(GpuWord.PARAMETER))
 ROW_MAJOR = tl.constexpr(int(GpuWord.ROW_MAJOR))
+ARRIVED = tl.constexpr(int(GpuWord.ARRIVED))
 ABSENT = tl.constexpr(int(Mode.ABSENT))
 ACTIVE = tl.constexpr(int(Mode.ACTIVE))
 ZERO_GRADIENT = tl.constexpr(int(Mode.ZERO_GRADIENT))
@@ -167,6 +168,17 @@ def chunk_of_program(ctx):
     """This program's chunk, and its tensor."""
     chunk = tl.load(table(ctx, ORDER, tl.int64) + tl.program_id(0))
     return chunk, tl.load(table(ctx, CHUNK, tl.int64) + chunk * CHUNK_FIELDS + C_TENSOR)
+
+
+@triton.jit
+def is_last_program(ctx):
+    """Whether all other programs of this launch are done: they see nothing of what the one that is told so stores."""
+    tl.debug_barrier()
+    arrived = table(ctx, ARRIVED, tl.int64)
+    last = tl.atomic_add(arrived, 1) == tl.num_programs(0) - 1
+    if last:
+        tl.store(arrived, 0)
+    return last
 
 
 @triton.jit

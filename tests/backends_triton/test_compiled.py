@@ -62,6 +62,22 @@ def vectors(ptx: str, kind: str) -> Counter[int]:
     return found
 
 
+def float64_of_elements(ptx: str) -> list[str]:
+    """Float64 instructions in loops over elements: those that come before the last program has something left to do.
+
+    What a program computes of its own tensor before its first element is in no loop.
+    """
+    lines = ptx.partition("atom.")[0].splitlines()
+    labels = {match[1]: at for at, line in enumerate(lines) if (match := re.match(r"(\$\w+):", line))}
+    loops = [
+        (labels[match[1]], at)
+        for at, line in enumerate(lines)
+        if (match := re.search(r"\bbra(?:\.uni)?\s+(\$\w+);", line)) and labels.get(match[1], at) < at
+    ]
+    assert any(".v4" in line or ".v2" in line for first, last in loops for line in lines[first:last])
+    return [line for first, last in loops for line in lines[first:last] if ".f64" in line]
+
+
 def issued(rule: str, sweep_: Sweep, dtype: str = "float32") -> tuple[int, int]:
     """Bytes per element that a sweep's text loads and stores: neighbours are read in a loop, each in turn."""
     width = {slot.name: BYTES[slot.dtype] for slot in module(rule, dtype).slots}
@@ -87,7 +103,7 @@ def test_sweeps(rule: str, tmp_path: Path) -> None:
     for index, variants in sweeps_of(rule).items():
         made = sweep(rule, index)
         ptx = made.texts["ptx"]
-        assert ".f64" not in ptx
+        assert not float64_of_elements(ptx)
         assert not spilled(made.binary, tmp_path)
         loads, stores = vectors(ptx, "ld"), vectors(ptx, "st")
         assert set(loads) | set(stores) == {16}
@@ -107,7 +123,7 @@ def test_every_kernel_for_every_target(rule: str, target: str) -> None:
             assert re.search(rf"\.target {target}", ptx)
             if name.startswith("sweep"):
                 assert set(vectors(ptx, "ld")) == {16}
-                assert ".f64" not in ptx
+                assert not float64_of_elements(ptx)
         elif name.startswith("sweep"):
             assert "global_load_dwordx4" in made.texts["amdgcn"]
             assert re.search(r"\.vgpr_spill_count:\s+0\b", made.texts["amdgcn"])
@@ -136,7 +152,7 @@ def test_contraction_is_a_choice() -> None:
     for ptx in (fused, strict):
         assert "div.rn.f32" in ptx
         assert "sqrt.rn.f32" in ptx
-        assert not re.search(r"(div\.full|sqrt\.approx|rcp\.approx)", ptx)
+        assert not re.search(r"(div\.full|sqrt\.approx|rcp\.approx)[a-z.]*\.f32", ptx)
 
 
 def spilled(binary: bytes, folder: Path) -> bool:
