@@ -56,11 +56,12 @@ class StubDriver(DriverBase):
 
 
 class Launched:
-    """Kernels that are compiled instead of launched, and how often each of both would have happened."""
+    """Kernels that are compiled instead of launched, or only counted, and how often each of both would have happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compiling: bool = True) -> None:
         self.launches: list[tuple[str, int]] = []
         self.compiles = 0
+        self._compiling = compiling
 
     def wrap(self, name: str, kernel: Any) -> Any:
         """A kernel that only warms up."""
@@ -70,6 +71,8 @@ class Launched:
             def __getitem__(_, grid: tuple[int, ...]) -> Callable[..., None]:
                 def launch(*args: Any, **options: Any) -> None:
                     self.launches.append((name, grid[0]))
+                    if not self._compiling:
+                        return
                     made = kernel.warmup(*args, grid=grid, **options)
                     self.compiles += id(made) not in seen
                     seen.add(id(made))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.gpu_abi import CHUNK_ELEMENTS
 from optgen.runtime.gpu_tables import GpuTables
-from optgen.spec.loader import load
+from optgen.spec.loader import load, shipped
 from optgen_triton.emit import emit
 from tests.backends_triton.stub import Launched, stubbed, use_stub_driver
 
@@ -79,6 +79,35 @@ def test_launches_do_not_depend_on_the_number_of_tensors(rule: str, path: str) -
         sweeps = sum(times for name, times in names.items() if name.startswith("sweep"))
         assert (sweeps, names.total() - sweeps) == LAUNCHES[rule]
         assert tables.calls() == names.total()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_launch_per_sweep_and_one_between_them(name: str, tmp_path: Path) -> None:
+    """For any number of tensors. Rows and columns have stages of their own, each a launch at most."""
+    use_stub_driver()
+    file = tmp_path / "triton.py"
+    described, source = emit(view(to_kernels(load(name), {}, "float32")))
+    file.write_text(source, encoding="utf-8")
+    counts: set[int] = set()
+    for count in (1, 2, 50):
+        launched = Launched(compiling=False)
+        tables = stubbed(str(file), [(4, 4), (3,)] * count, launched)
+        tables.hyper[:] = np.linspace(0.1, 0.9, tables.hyper.size).reshape(tables.hyper.shape)  # a group each
+        tables.run(1)
+        counts.add(len(launched.launches))
+    sweeps, stages = cast("int", described["sweeps"]), cast("list[list[list[str]]]", described["stages"])
+    (found,) = counts
+    if described["tiled"]:
+        assert found <= sweeps + sum(map(len, stages)) + 1 + 2  # the choice of a variant; sums of rows and columns
+    else:
+        assert found == 2 * sweeps - 1
+
+
+def test_tensors_without_elements_are_counted_too(path: str) -> None:
+    """A program that has nothing else to do brings their counters up to date."""
+    launched = Launched(compiling=False)
+    stubbed(path, [(0, 4), (0,)], launched).run(1)
+    assert {programs for name, programs in launched.launches if name.startswith("sweep")} == {1}
 
 
 def test_tensors_without_elements_cost_no_program(path: str) -> None:
