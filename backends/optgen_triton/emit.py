@@ -150,7 +150,7 @@ class _Emitter:
         launches: list[Launch] = []
         if boundary == 0 and self.module.select is not None and not self.plan.inline:
             phases.append(("tensor", "select_variant(ctx)"))
-        phases += self._finish(boundary, sweeps)
+        finish = self._finish(boundary, sweeps)  # rows, columns and matrices do not look at totals of tensors
         for extent, name in self._vector_finish(boundary, sweeps):
             launches.append(Launch(name, extent))
         for plan in stages:
@@ -159,7 +159,9 @@ class _Emitter:
                 launches.append(Launch(plan.name, plan.extent))
                 self.kernels.append(plan.name)
             else:
-                phases.append((plan.extent, f"{plan.name}(ctx)"))
+                phases += [*finish, (plan.extent, f"{plan.name}(ctx)")]
+                finish = []
+        phases += finish
         self._close(boundary, phases, launches)
         return launches
 

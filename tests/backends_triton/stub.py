@@ -56,7 +56,7 @@ class StubDriver(DriverBase):
 
 
 class Launched:
-    """Kernels that are compiled instead of launched, or only counted, and how often each of both would have happened."""
+    """Kernels that are compiled, or only counted, instead of launched; and how often both would have happened."""
 
     def __init__(self, *, compiling: bool = True) -> None:
         self.launches: list[tuple[str, int]] = []
