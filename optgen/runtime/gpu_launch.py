@@ -27,8 +27,13 @@ class Launcher(Protocol):
 class LauncherFactory(Protocol):
     """`launcher` of a module that serves a library of kernels."""
 
-    def __call__(self, manifest: Manifest, kernels: Mapping[str, object], *, strict: bool) -> Launcher:
-        """What launches these kernels; strict: none that contract products and sums."""
+    def __call__(
+        self, manifest: Manifest, kernels: Mapping[str, object], device: torch.device, *, strict: bool
+    ) -> Launcher:
+        """What launches these kernels on a device; strict: none that contract products and sums.
+
+        BackendError where the library cannot launch there.
+        """
         ...
 
 
@@ -36,10 +41,10 @@ class LauncherFactory(Protocol):
 LAUNCHERS: Mapping[str, str] = {"triton": "optgen.runtime.triton_launch"}
 
 
-def launcher(module: Module, *, strict: bool) -> Launcher:
+def launcher(module: Module, device: torch.device, *, strict: bool) -> Launcher:
     """What launches a module's kernels. BackendError where no library here does."""
     backend = module.manifest["backend"]
     if backend not in LAUNCHERS:
         raise BackendError(f"{module.path} holds kernels for {backend}; {' and '.join(LAUNCHERS)} are launched here")
     make = cast(LauncherFactory, importlib.import_module(LAUNCHERS[backend]).launcher)
-    return make(module.manifest, module.kernels, strict=strict)
+    return make(module.manifest, module.kernels, device, strict=strict)

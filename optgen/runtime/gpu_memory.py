@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from optgen.runtime import gpu_device
+
 _ALIGNED = 16  # words
 
 T = TypeVar("T", bound=np.generic)
@@ -18,7 +20,8 @@ class Mirror:
     """Named tables in one block of host memory, and a copy of it on the device.
 
     Tables are added first; `place` then makes both blocks. The host writes its views in place, `upload` takes over what
-    changed: one copy, queued on the current stream, that nobody waits for.
+    changed: one copy, queued on the current stream, that nobody waits for. A CUDA graph repeats the copies that it
+    recorded, so their sources are kept.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,6 +31,7 @@ class Mirror:
         self._words = 0
         self._host = np.zeros(0, dtype=np.int64)
         self._sent: NDArray[np.int64] | None = None
+        self._spare: torch.Tensor | None = None
         self._captured: list[torch.Tensor] = []
 
     def add(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
@@ -57,20 +61,38 @@ class Mirror:
         """The device's side."""
         return self.block.data_ptr() + 8 * self._offsets[name]
 
+    def on_device(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        """The device's side as a tensor; float64 and int64 tables have one."""
+        shape, _ = self._shapes[name]
+        begin = self._offsets[name]
+        return self.block[begin : begin + int(np.prod(shape))].view(dtype).view(shape)
+
+    def span(self, first: str, last: str) -> torch.Tensor:
+        """The device's side of one table up to the end of another, as words."""
+        end = self._offsets[last] + int(np.prod(self._shapes[last][0]))
+        return self.block[self._offsets[first] : end]
+
     def upload(self) -> bool:
         """Brings the device up to date; whether anything had changed."""
         if self._sent is not None and np.array_equal(self._sent, self._host):
             return False
-        make = cast("Callable[[NDArray[np.int64]], torch.Tensor]", torch.from_numpy)  # pyright: ignore[reportUnknownMemberType]
         self._sent = self._host.copy()
-        source = make(self._sent)
+        self._send(self._sent)
+        return True
+
+    def _send(self, words: NDArray[np.int64]) -> None:
+        make = cast("Callable[[NDArray[np.int64]], torch.Tensor]", torch.from_numpy)  # pyright: ignore[reportUnknownMemberType]
+        source = make(words)
         if self.device.type == "cuda":
-            # torch keeps pinned memory until the copy is done; a captured copy is repeated for as long as the graph is
-            source = source.pin_memory()
-            if torch.cuda.is_current_stream_capturing():
+            # torch keeps pinned memory until the copy is done. None can be had while a graph is recorded: one is spare
+            capturing = gpu_device.capturing(self.device)
+            spare = self._spare if self._spare is not None else gpu_device.pinned(self._words)
+            pinned = spare if capturing else gpu_device.pinned(self._words)
+            source = pinned.copy_(source)
+            self._spare = None if capturing else spare
+            if capturing:
                 self._captured.append(source)
         self.block.copy_(source, non_blocking=True)
-        return True
 
 
 def scratch(words: int, device: torch.device) -> torch.Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from optgen.errors import BackendError, StateError
-from optgen.runtime import gpu_abi
+from optgen.errors import StateError
+from optgen.runtime import gpu_abi, gpu_device
 from optgen.runtime import layout as at
 from optgen.runtime.abi import Word
 from optgen.runtime.chunks import Shape, claims, elements_of
@@ -25,14 +24,16 @@ from optgen.runtime.kernel_module import Launch, Module
 from optgen.runtime.tensor_tables import TensorInfo, TensorTables
 
 _VECTORS = ("matrix", "row", "col")
-#: The least compute capability that kernels are compiled for.
-_CAPABILITY = (8, 0)
 #: Axes of memory whose sizes and steps a layout holds.
 _LAYOUT_WORDS = 17
 
 
 class GpuTables(TensorTables):
-    """Tables in a graphics processor's memory. ``numbers`` (their places) and ``seed`` choose tensors' random bits."""
+    """Tables in a graphics processor's memory. ``numbers`` (their places) and ``seed`` choose tensors' random bits.
+
+    ``counter`` is one float64 on the device, 1 + optimizer steps completed, that the caller advances; without it the
+    host's count is taken.
+    """
 
     def __init__(
         self,
@@ -47,8 +48,9 @@ class GpuTables(TensorTables):
         numbers: Sequence[int] | None = None,
         seed: int = 0,
         strict: bool = False,
+        counter: torch.Tensor | None = None,
     ) -> None:
-        _check_device(device)
+        gpu_device.check(device)
         super().__init__(modules, infos, module_of, edges, laplacian, coupling)
         if self._graph is not None and self._graph.by_index and self._manifest["stencil"]:
             raise BackendError(
@@ -57,18 +59,38 @@ class GpuTables(TensorTables):
         self.device = device
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
-        self._launch = [launcher(module, strict=strict) for module in modules]
+        self._launch = [launcher(module, device, strict=strict) for module in modules]
+        self._step = torch.zeros(1, dtype=torch.float64, device=device) if counter is None else counter
         self._fixed, self._live = Mirror(device), Mirror(device)
         self._make_live()
         self._make_fixed()
         self._make_scratch()
         self._make_contexts()
-        self._reads_step = any(re.search(r"\bSTEP\b|at_random", module.source) for module in modules)
+        reads_step = any(re.search(r"\bSTEP\b|at_random", module.source) for module in modules)
+        self._fills_step = reads_step and counter is None
         self._device_step = -1
         self._ended = -1
+        self._sources: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._input_sources: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._guarded: tuple[list[torch.Tensor], torch.Tensor] | None = None
+        self._launched = self._contexts
         self.set_active(np.ones(len(infos), dtype=np.bool_))
 
     # -- what the caller sets ---------------------------------------------------------------------------------------
+
+    def take_hypers(self, sources: Sequence[tuple[int, int, int, torch.Tensor]]) -> None:
+        """Columns of rows of ``hyper`` that every step copies from tensors: (first row, end, column, one number)."""
+        device = self._live.on_device("HYPER", torch.float64)
+        for first, end, column, _ in sources:
+            self.hyper[first:end, column] = np.nan  # the host does not know them
+        self._sources = [(device[first:end, column], source) for first, end, column, source in sources]
+
+    def take_inputs(self, sources: Mapping[int, torch.Tensor]) -> None:
+        """Inputs of the next steps that are copied from tensors of one number, by their place in ``inputs``."""
+        device = self._live.on_device("INPUT", torch.float64)
+        for place in sources:
+            self.inputs[place] = np.nan
+        self._input_sources = [(device[place], source.view(())) for place, source in sources.items()]
 
     def _set_edges(self, edges: Edges) -> None:
         live, count = self._live, len(edges.to)
@@ -107,16 +129,35 @@ class GpuTables(TensorTables):
         self.prepare(step, threads=threads)
         self.store()
 
-    def prepare(self, step: int, *, threads: int = 1) -> None:  # noqa: ARG002 (of other devices)
-        """Brings the device's tables up to date, so that nothing but launches is left of a step."""
+    def prepare(self, step: int, *, threads: int = 1, finite: torch.Tensor | None = None) -> None:  # noqa: ARG002
+        """Brings the device's tables up to date, so that nothing but launches is left of a step.
+
+        finite: one number on the device; where it is 0 no tensor takes part in the step.
+        """
         self._calls, self._ended = 0, -1
         if self._moved:
             self._place()
-        with self._on_device():
+        with gpu_device.guard(self.device):
             self._live.upload()
-            if self._reads_step and step != self._device_step:
+            for target, source in (*self._sources, *self._input_sources):
+                target.copy_(source)
+            if self._fills_step and step != self._device_step:
                 self._step.fill_(float(step))
+            self._launched = self._contexts if finite is None else self._only_if(finite)
         self._device_step = step
+
+    def _only_if(self, finite: torch.Tensor) -> list[torch.Tensor]:
+        """Contexts of a step that all tensors are absent from where `finite` is 0."""
+        modes = self._live.span("MODE", "LAYER_PRESENT")
+        if self._guarded is None:
+            taking_part = torch.zeros_like(modes)
+            guarded = [context.clone() for context in self._contexts]
+            for context in guarded:
+                context[[int(Word.MODE), int(Word.LAYER_PRESENT)]] += taking_part.data_ptr() - modes.data_ptr()
+            self._guarded = guarded, taking_part
+        contexts, taking_part = self._guarded
+        torch.mul(modes, finite, out=taking_part)
+        return contexts
 
     def read(self) -> None:
         """Nothing: what was queued cannot be taken back, so all of a step is queued at once."""
@@ -125,7 +166,7 @@ class GpuTables(TensorTables):
         """Queues the launches of a prepared step, or what is left of them."""
         if not self._mode.any():
             self._ended = self._manifest["sweeps"]
-        with self._on_device():
+        with gpu_device.guard(self.device):
             while self._ended < self._manifest["sweeps"]:
                 boundary = self._ended + 1
                 if boundary:
@@ -133,7 +174,7 @@ class GpuTables(TensorTables):
                 for number, launch in enumerate(self._launches(0)[boundary]):
                     self._between(boundary, number, launch)
                 self._ended = boundary
-            if self._reads_step and self._device_step >= 0:
+            if self._fills_step and self._device_step >= 0:
                 self._step.add_(1.0)
                 self._device_step += 1
 
@@ -144,9 +185,6 @@ class GpuTables(TensorTables):
     def begun(self) -> bool:
         """Whether anything of the step was queued."""
         return self._ended >= 0
-
-    def _on_device(self) -> AbstractContextManager[object]:
-        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _sweep(self, index: int) -> None:
         for m, programs in enumerate(self._programs):
@@ -170,7 +208,7 @@ class GpuTables(TensorTables):
     def _call(self, module: int, kernel: str, programs: int, *, sweep: bool = False, **phases: int) -> None:
         if programs:
             self._calls += 1
-            self._launch[module](kernel, programs, self._contexts[module], sweep=sweep, **phases)
+            self._launch[module](kernel, programs, self._launched[module], sweep=sweep, **phases)
 
     def variant_names(self) -> list[str]:
         """The variant of each tensor in the last run; waits for the device."""
@@ -179,7 +217,8 @@ class GpuTables(TensorTables):
 
     def buffers(self) -> list[torch.Tensor]:
         """All device memory of these tables."""
-        return [self._fixed.block, self._live.block, *self._kept, *self._contexts]
+        guarded = [] if self._guarded is None else [*self._guarded[0], self._guarded[1]]
+        return [self._fixed.block, self._live.block, *self._kept, *self._contexts, *guarded]
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
@@ -190,13 +229,13 @@ class GpuTables(TensorTables):
         edges = len(self._graph.source) if self._graph is not None else 0
         near = self._most_neighbours() if manifest["stencil"] else 0
         live.add("MODE", (count,), np.int64)
+        live.add("LAYER_PRESENT", (self._layer_count,), np.int64)
         live.add("HYPER", (count, len(manifest["hypers"])), np.float64)
         live.add("INPUT", (len(manifest["inputs"]),), np.float64)
         live.add("ADDRESS", (count, slots), np.int64)
         live.add("LAYOUT", (count, slots), np.int64)
         live.add("ROW_MAJOR", (count,), np.int64)
         live.add("layouts", (count, slots + 1, _LAYOUT_WORDS), np.int64)
-        live.add("LAYER_PRESENT", (self._layer_count,), np.int64)
         live.add("EDGE_START", (self._layer_count + 1,), np.int64)
         for name, dtype in (("TO", np.int64), ("OWN", np.float64), ("OTHER", np.float64), ("MATCHED", np.int64)):
             live.add(f"EDGE_{name}", (edges,), dtype)
@@ -306,7 +345,6 @@ class GpuTables(TensorTables):
         kept = {name: scratch(words, self.device) for name, words in sizes.items()}
         self._scratch = {name: block.data_ptr() for name, block in kept.items()}
         self._variant = scratch(count, self.device)
-        self._step = torch.zeros(1, dtype=torch.float64, device=self.device)
         self._kept = [*kept.values(), self._variant, self._step]
 
     def _make_contexts(self) -> None:
@@ -347,16 +385,3 @@ class GpuTables(TensorTables):
                 if mirror.has(known):
                     return mirror.address(known)
         return None
-
-
-def _check_device(device: torch.device) -> None:
-    """Refuses a processor that triton does not compile for. BackendError names what it has and what is needed."""
-    if device.type != "cuda" or torch.version.hip:
-        return
-    found = torch.cuda.get_device_capability(device)
-    if found < _CAPABILITY:
-        name = torch.cuda.get_device_name(device)
-        raise BackendError(
-            f"{device} is a {name} of compute capability {found[0]}.{found[1]}; kernels need {_CAPABILITY[0]}."
-            f"{_CAPABILITY[1]} or more: use a newer GPU, or the CPU"
-        )

@@ -18,15 +18,17 @@ from torch import Tensor
 
 from optgen.errors import PartialStepError, UsageError
 from optgen.runtime import torch_checks, torch_storage
+from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.storage import MASTER
 from optgen.runtime.tables import Tables
 from optgen.runtime.torch_cut import CUT, cut_message
-from optgen.runtime.torch_groups import Group, Options, check_shared, flat, hypers_of, settle
+from optgen.runtime.torch_groups import Group, Options, check_shared, entry, flat, hypers_of, settle, where
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
+from optgen.runtime.torch_resident import Residents, on_device, residents, rows_but
 from optgen.runtime.torch_slots import Flag, watched
 from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
 
@@ -34,6 +36,8 @@ PARAM, GRADIENT = 0, 1
 
 Rows: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.float64]
+#: One number per device, 0 where a step is to be skipped; None: it is not.
+Finite: TypeAlias = Mapping[torch.device, Tensor] | None
 
 # Called through `map`, which is what keeps a step of many small tensors short.
 _ADDRESS = Tensor.data_ptr
@@ -42,9 +46,9 @@ _VERSION = attrgetter("_version")
 
 
 class GroupValues:
-    """The hyper-parameters of one group as last seen."""
+    """The hyper-parameters of one group as last seen; `gpu`: kernels may read them where they are."""
 
-    def __init__(self, plan: Plan, group: Group, index: int, coupling: str) -> None:
+    def __init__(self, plan: Plan, group: Group, index: int, coupling: str, *, gpu: bool) -> None:
         keys = dict.fromkeys(hyper.key for hyper in plan.rule.hypers)
         self.read = itemgetter(MAXIMIZE, MAXIMIZE, *keys)  # of one key it would be the value, not a tuple
         self.rule = plan.rule
@@ -52,13 +56,25 @@ class GroupValues:
         self.index = index
         self.values: Mapping[str, HyperValue] = plan.values[index]
         self.coupling = coupling
+        self.gpu = gpu
         self.settled: Settled = self.settle(self.values)
         self.keep()
 
     def keep(self) -> None:
         """Remembers the group's values by identity; those that can change in place are read again every step."""
-        self.raw: tuple[object, ...] = self.read(self.group)
-        self.mutable = any(isinstance(value, Tensor | list | np.ndarray) for value in self.raw)
+        raw: tuple[object, ...] = self.read(self.group)
+        entries = {hyper.name: entry(hyper, self.group, self.index) for hyper in self.rule.hypers}
+        self.residents: Residents = {}
+        if self.gpu:
+            capturable = bool(self.group.get("capturable"))
+            self.residents = residents(self.rule, entries, self.values, self.settled, where(self.index), capturable)
+        tensors = any(isinstance(value, Tensor) and name not in self.residents for name, value in entries.items())
+        self.mutable = tensors or any(isinstance(value, list | np.ndarray) for value in raw)
+        self.raw = raw
+
+    def fresh(self) -> Mapping[str, HyperValue]:
+        """The values now; those that stay on a device are not looked at again."""
+        return hypers_of(self.rule, self.group, self.index, self.residents)
 
     def settle(self, values: Mapping[str, HyperValue]) -> Settled:
         """What kernels would be built for, for these values."""
@@ -72,11 +88,11 @@ class GroupValues:
 class Bound:
     """The tables of one part of a plan."""
 
-    def __init__(self, plan: Plan, part: Part, options: Options) -> None:
+    def __init__(self, plan: Plan, part: Part, options: Options, count: StepCount | None) -> None:
         self.part = part
         self.indices = np.array(part.members, dtype=np.int64)
         self.whole = len(part.members) == len(plan.members)
-        self.tables = _tables(plan, part, options)
+        self.tables = _tables(plan, part, options, count)
         self.hypers: list[str] = list(part.modules[0].manifest["hypers"])
         self.inputs: list[str] = list(part.modules[0].manifest["inputs"])
         self.columns = [
@@ -103,6 +119,19 @@ class Bound:
                     found.setdefault(group, []).append((chosen, column, self.tables.hyper[chosen, column].copy()))
         return found
 
+    def take_residents(self, values: Sequence[GroupValues]) -> None:
+        """Has every step copy the hypers that stay on a device from there."""
+        if not isinstance(self.tables, GpuTables):
+            return
+        found: list[tuple[int, int, int, Tensor]] = []
+        for group, rows in self.rows_of_group.items():
+            for name, (tensor, _) in values[group].residents.items():
+                if name in self.hypers:
+                    column = self.hypers.index(name)
+                    own = [row for spared, at, _ in self.own_values.get(group, ()) if at == column for row in spared]
+                    found += [(first, end, column, tensor) for first, end in rows_but(rows.tolist(), own)]
+        self.tables.take_hypers(found)
+
     def place(self, plan: Plan, state: Mapping[Tensor, Slots], schemas: Sequence[Schema]) -> None:
         """Writes the addresses and strides of parameters and state."""
         for row, i in enumerate(self.part.members):
@@ -124,7 +153,7 @@ class Bound:
                 self.tables.set_layout(row, column, _strides(strides, shape))
 
 
-def _tables(plan: Plan, part: Part, options: Options) -> Tables | GpuTables | ReferenceTables:
+def _tables(plan: Plan, part: Part, options: Options, count: StepCount | None) -> Tables | GpuTables | ReferenceTables:
     if plan.backend == REFERENCE:
         return ReferenceTables(plan, part, options.laplacian, options.coupling)
     if part.modules[0].kernels:
@@ -140,6 +169,7 @@ def _tables(plan: Plan, part: Part, options: Options) -> Tables | GpuTables | Re
             numbers=part.members,
             seed=options.storage.seed,
             strict=options.strict,
+            counter=None if count is None else count.on(device),
         )
     return Tables(
         part.modules,
@@ -164,18 +194,32 @@ def _strides(strides: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...] 
 
 
 class Binding:
-    """Everything a step needs. Made from a plan; `stale` says that it has to be made anew."""
+    """Everything a step needs. Made from a plan; `stale` says that it has to be made anew.
+
+    With a `count`, steps are counted on the devices.
+    """
 
     def __init__(
-        self, plan: Plan, groups: Sequence[Group], options: Options, state: MutableMapping[Tensor, Slots]
+        self,
+        plan: Plan,
+        groups: Sequence[Group],
+        options: Options,
+        state: MutableMapping[Tensor, Slots],
+        count: StepCount | None = None,
     ) -> None:
         self.plan = plan
         self.groups = groups
         self.state = state
-        bound = [Bound(plan, part, options) for part in plan.parts]
+        self.count = count
+        bound = [Bound(plan, part, options, count) for part in plan.parts]
         self.schemas = materialise(state, plan)
         self.bound = bound
-        self.values = [GroupValues(plan, group, index, options.coupling) for index, group in enumerate(groups)]
+        self.gpus = [each.tables for each in bound if isinstance(each.tables, GpuTables)]
+        self.devices = list(dict.fromkeys(tables.device for tables in self.gpus))
+        gpu = bool(self.gpus)
+        self.values = [GroupValues(plan, group, i, options.coupling, gpu=gpu) for i, group in enumerate(groups)]
+        for each in bound:
+            each.take_residents(self.values)
         self.params = [member.param for member in plan.members]
         self.names = [member.name for member in plan.members]
         self.signature = _signature(self.params)
@@ -191,7 +235,7 @@ class Binding:
         self.stepped = self.params
         self.pointers: list[int] = []
         self.strides: list[tuple[int, ...]] = []
-        self.done = 0
+        self.done = self.counted = 0
         self.cut = ""
         self.place()
 
@@ -233,7 +277,7 @@ class Binding:
         changed = [values for values in self.values if values.changed()]
         if not changed:
             return False
-        fresh: dict[int, Mapping[str, HyperValue]] = {v.index: hypers_of(v.rule, v.group, v.index) for v in changed}
+        fresh = {values.index: values.fresh() for values in changed}
         rule = self.plan.rule
         check_shared(rule, [fresh.get(values.index, values.values) for values in self.values])
         for values in changed:
@@ -243,10 +287,13 @@ class Binding:
             if any(after[name] != values.values[name] for name in rule.structural):
                 return True
         for values in changed:
-            if fresh[values.index] != values.values:
-                values.values = fresh[values.index]
-                self._write(values)
+            before, resident = values.values, values.residents
+            values.values = fresh[values.index]
             values.keep()
+            if before != values.values or resident.keys() != values.residents.keys():
+                self._write(values)
+        for bound in self.bound:
+            bound.take_residents(self.values)
         return False
 
     def _write(self, values: GroupValues) -> None:
@@ -318,25 +365,35 @@ class Binding:
         self.pointers, self.strides = pointers, strides
 
     def set_inputs(self, inputs: Mapping[str, object]) -> None:
-        """Takes over the values passed to this step. UsageError for missing, unknown or non-numeric ones."""
+        """Takes over the values passed to this step. UsageError for missing, unknown or non-numeric ones.
+
+        Those in tensors on a device are not looked at: the kernels read them there.
+        """
         wanted = [given.name for given in self.plan.rule.inputs]
         for name in inputs:
             if name not in wanted:
                 raise UsageError(f"step() got an unexpected argument {name!r}; this rule takes {wanted or 'none'}")
         numbers: dict[str, float] = {}
+        tensors: dict[str, Tensor] = {}
         for name in wanted:
-            if inputs.get(name) is None:
+            value = inputs.get(name)
+            if value is None:
                 raise UsageError(f"step() needs {name}=, which the rule {self.plan.rule.name} reads")
-            value = torch_checks.scalar(inputs[name], name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UsageError(f"{name} must be a number or a tensor of one element, got {value!r}")
-            numbers[name] = float(value)
+            if self.gpus and isinstance(value, Tensor) and on_device(value) and value.numel() == 1:
+                tensors[name] = value.detach()
+                continue
+            number = torch_checks.scalar(value, name)
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise UsageError(f"{name} must be a number or a tensor of one element, got {number!r}")
+            numbers[name] = float(number)
         for bound in self.bound:
             if bound.inputs:
-                bound.tables.inputs[:] = [numbers[name] for name in bound.inputs]
+                bound.tables.inputs[:] = [numbers.get(name, 0.0) for name in bound.inputs]
+            if isinstance(bound.tables, GpuTables):
+                bound.tables.take_inputs({i: tensors[name] for i, name in enumerate(bound.inputs) if name in tensors})
 
-    def run(self, step: int) -> None:
-        """Runs the kernels and tells autograd which parameters changed.
+    def run(self, step: int, finite: Finite = None) -> None:
+        """Runs the kernels and tells autograd which parameters changed; nothing happens where `finite` is 0.
 
         Everything that allocates comes first, then the sweeps that only read, of all parts, then those that store. An
         exception finds all old or all new (`done` is then this step), or `cut` says what was left behind.
@@ -345,7 +402,10 @@ class Binding:
         self._follow_writes()
         tables = [bound.tables for bound in self.bound]
         for each in tables:
-            each.prepare(step, threads=threads)
+            if isinstance(each, GpuTables):
+                each.prepare(step, finite=None if finite is None else finite[each.device])
+            else:
+                each.prepare(step, threads=threads)
         try:
             if len(tables) > 1:
                 for each in tables:
@@ -353,13 +413,14 @@ class Binding:
             self.cut = CUT
             for each in tables:
                 each.store()
+            self._count_step(step, finite)
             self._wrote()
             self.done, self.cut = step, ""
         except BaseException as error:
-            self._complete(step, error)
+            self._complete(step, finite, error)
             raise
 
-    def _complete(self, step: int, error: BaseException) -> None:
+    def _complete(self, step: int, finite: Finite, error: BaseException) -> None:
         """Stores what is left, if storing had begun. PartialStepError where even that fails."""
         tables = [bound.tables for bound in self.bound]
         if not any(each.begun() for each in tables):
@@ -368,6 +429,7 @@ class Binding:
         try:
             for each in tables:
                 each.store(threads=1)
+            self._count_step(step, finite)
         except Exception as failure:
             self.cut = cut_message(step, self.plan, tables)
             if isinstance(error, Exception):
@@ -377,6 +439,12 @@ class Binding:
         finally:
             self._wrote()
         self.done, self.cut = step, ""
+
+    def _count_step(self, step: int, finite: Finite) -> None:
+        """Counts the step on the devices, once."""
+        if self.count is not None and self.counted != step:
+            self.counted = step
+            self.count.advance(finite)
 
     def _wrote(self) -> None:
         """Tells autograd which parameters changed, and keeps in mind that it was this step that changed them."""

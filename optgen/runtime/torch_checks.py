@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass  # pyright: ignore[reportUnknownVariableType]
 
-from optgen.errors import BackendError, GradientError, HyperError, suggest
+from optgen.errors import BackendError, GradientError, HyperError, UsageError, suggest
+from optgen.runtime import gpu_device
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 from optgen.runtime.torch_storage import DTYPES, computed
 
@@ -45,6 +46,11 @@ def scalar(value: object, where: str) -> object:
     kind = _READ.get(value.dtype)
     if kind is not None and value.device.type == "cpu" and not is_traceable_wrapper_subclass(value):
         return kind.from_address(value.data_ptr()).value
+    if gpu_device.capturing(value.device):
+        raise UsageError(
+            f"{where} is a tensor on {value.device} that must be looked at, which cannot be done while a CUDA graph is "
+            "captured: take a step before the capture, and change the tensor in place instead of putting another there"
+        )
     return value.item()
 
 

@@ -44,7 +44,6 @@ class EvaluationWeights:
     RULE: ClassVar[RuleInfo]
     param_groups: list[Group]
     _options: Options
-    _global_step: int
     _held: _Held | None = None
 
     @property
@@ -70,7 +69,7 @@ class EvaluationWeights:
         binding = self._bound_to_evaluate(rule)
         held = _Held(flat(self.param_groups))
         try:
-            binding.run(self._global_step)
+            binding.run(self.global_step)
         except BaseException:
             held.restore()
             raise
@@ -123,6 +122,11 @@ class EvaluationWeights:
             )
 
     def _check_whole(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def global_step(self) -> int:
+        """Steps completed."""
         raise NotImplementedError
 
     def _bound_to_evaluate(self, rule: RuleInfo) -> Binding:

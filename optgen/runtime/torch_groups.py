@@ -14,6 +14,7 @@ from optgen.errors import HyperError, UsageError, suggest
 from optgen.runtime import torch_checks
 from optgen.runtime.graph import players_from_names
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo, Settled
+from optgen.runtime.torch_resident import Residents
 from optgen.runtime.torch_storage import StorageOptions
 
 #: A group as torch keeps it: the caller may put anything into it.
@@ -62,11 +63,17 @@ def label(group: Group, index: int, position: int) -> str:
     return str(names[position]) if names else f"parameter {position} of group {index}"
 
 
-def hypers_of(rule: RuleInfo, group: Group, index: int) -> dict[str, HyperValue]:
-    """Values of a group's hyper-parameters by the rule's own names, checked against their domains."""
+def hypers_of(rule: RuleInfo, group: Group, index: int, known: Residents | None = None) -> dict[str, HyperValue]:
+    """Values of a group's hyper-parameters by the rule's own names, checked against their domains.
+
+    `known` are tensors on a device whose numbers were looked at before, and are not again.
+    """
     values: dict[str, HyperValue] = {}
     for hyper in rule.hypers:
-        values[hyper.name] = torch_checks.accept(hyper, entry(hyper, group, index), where(index))
+        given = entry(hyper, group, index)
+        tensor, value = (known or {}).get(hyper.name, (None, 0.0))
+        seen = tensor is not None and given is tensor
+        values[hyper.name] = value if seen else torch_checks.accept(hyper, given, where(index))
     torch_checks.require(rule, values, where(index))
     return values
 

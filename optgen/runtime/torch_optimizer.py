@@ -14,6 +14,7 @@ from torch import Tensor
 
 from optgen.errors import GradientError, PartialStepError, StateError, UsageError
 from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
+from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.graph import unconnected
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
@@ -41,6 +42,8 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
     RULE: ClassVar[RuleInfo]
     #: What a step that was cut while it stored left behind, until state is loaded.
     _cut: str = ""
+    #: Steps, where the host does not see them run: under CUDA graphs, and where a scaler's `found_inf` skips them.
+    _count: StepCount | None = None
 
     def __init__(
         self,
@@ -166,15 +169,18 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
 
     @property
     def global_step(self) -> int:
-        """Steps completed by this optimizer."""
-        return self._global_step
+        """Steps completed by this optimizer. With `capturable` or a gradient scaler, waits for the device."""
+        return self._global_step if self._count is None else self._count.completed()
 
     def _bind(self) -> Binding:
         """Ties parameters and state, as they are now, to the kernels."""
         for index, group in enumerate(self.param_groups):
             torch_flags.check(self.RULE.class_name, group, torch_groups.where(index))
         made = plan(self.RULE, self.param_groups, self._options)
-        self._binding = Binding(made, self.param_groups, self._options, cast(dict[Tensor, Slots], self.state))
+        if self._count is None and any(group.get("capturable") for group in self.param_groups):
+            self._count = StepCount(self._global_step)
+        state = cast(dict[Tensor, Slots], self.state)
+        self._binding = Binding(made, self.param_groups, self._options, state, self._count)
         return self._binding
 
     # --- groups
@@ -289,7 +295,7 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         self._check_whole()
         self._check_training("state_dict()")
         saved = super().state_dict()
-        describe_groups(saved, self.RULE, self._options, self._global_step)
+        describe_groups(saved, self.RULE, self._options, self.global_step)
         return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -320,9 +326,10 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
         state: defaultdict[Tensor, Any] = defaultdict(dict)
         for member, wanted, own in zip(made.members, slots, states, strict=True):
             state[member.param] = copied(own or {}, member.param, wanted)
-        binding = Binding(made, saved.groups, options, cast(dict[Tensor, Slots], state))
+        count = None if self._count is None else StepCount(saved.global_step)
+        binding = Binding(made, saved.groups, options, cast(dict[Tensor, Slots], state), count)
         taken: dict[str, object] = {"state": state, "param_groups": saved.groups, "_options": options, "_cut": ""}
-        taken["_global_step"] = saved.global_step
+        taken |= {"_global_step": saved.global_step, "_count": count}
         self.__dict__.update(taken, _binding=binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
@@ -337,11 +344,11 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_training("pickling")
-        own = {"_options": self._options, "_global_step": self._global_step, "_cut": self._cut}
+        own = {"_options": self._options, "_global_step": self.global_step, "_cut": self._cut}
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._binding = None
+        self._binding, self._count = None, None
         self._made = True
         super().__setstate__(state)
         for group in self.param_groups:  # one pickled before an option was added lacks it

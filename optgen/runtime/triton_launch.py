@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 import torch
 
+from optgen.errors import BackendError
 from optgen.runtime import gpu_abi
 from optgen.runtime.gpu_launch import Launcher
 from optgen.runtime.kernel_module import Manifest
@@ -22,8 +23,10 @@ class Kernel(Protocol):
     def __getitem__(self, grid: tuple[int, ...]) -> _Queued: ...
 
 
-def launcher(manifest: Manifest, kernels: Mapping[str, object], *, strict: bool) -> Launcher:
-    """What launches these kernels."""
+def launcher(manifest: Manifest, kernels: Mapping[str, object], device: torch.device, *, strict: bool) -> Launcher:
+    """What launches these kernels. BackendError where triton finds no driver of a GPU."""
+    if device.type == "cuda":
+        check()
     made = cast("Mapping[str, Kernel]", kernels)
     # warps of AMD's data-centre processors are twice as wide, and have registers enough
     halves = 2 if torch.version.hip else 1
@@ -35,3 +38,16 @@ def launcher(manifest: Manifest, kernels: Mapping[str, object], *, strict: bool)
         made[kernel][(programs,)](context, **options, **(limits if sweep else {}), **phases)
 
     return launch
+
+
+def check() -> None:
+    """BackendError where triton cannot launch: it looks for a driver, and compiles its own part of it, on its own."""
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_target()
+    except Exception as error:  # of whatever it is that triton lacks: a driver, a C compiler, libcuda
+        raise BackendError(
+            f"triton cannot launch kernels here: {error}. It needs the NVIDIA (or ROCm) driver and a C compiler; "
+            "install them, or move the model to the CPU"
+        ) from error
