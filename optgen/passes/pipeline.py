@@ -18,17 +18,18 @@ from optgen.passes.lower import Header, lower
 from optgen.passes.master_weights import master_state, master_weights
 from optgen.passes.problem import Storage, barriers_of, plan_all
 from optgen.passes.reduction_algebra import reduction_algebra
+from optgen.passes.scaled_gradient import scaled_gradient
 from optgen.passes.specialise import Setting, Specialised, specialise
 from optgen.passes.split_reductions import split_reductions
 from optgen.passes.stable_scalars import stable_scalars
 from optgen.passes.stochastic_rounding import stochastic_rounding
-from optgen.runtime.storage import MASTER, DtypeSet
+from optgen.runtime.storage import GRAD_SCALE, MASTER, DtypeSet
 from optgen.spec.model import Spec
 
 #: The passes between a program and its kernels, in order.
 PASSES = ("build", "settle", "expand-graph", "stable-scalars", "reduction-algebra", "split-reductions", "lower")
-#: Those that dtype sets ask for: before `lower`, and after it.
-STORAGE_PASSES = ("master-weights", "stochastic-rounding")
+#: Those that dtype sets ask for: after `settle`, before `lower`, and after it.
+STORAGE_PASSES = ("scaled-gradient", "master-weights", "stochastic-rounding")
 #: How mixed edges of a graph are treated, and the default.
 COUPLING = "coupling"
 DEFAULT_COUPLING = "transport"
@@ -72,12 +73,23 @@ def states_of(program: rule.ProgramOp) -> list[rule.DeclareStateOp]:
 
 
 def to_variants(
-    program: rule.ProgramOp, settings: Mapping[str, Setting], storage: Storage, watch: Watch | None = None
+    program: rule.ProgramOp,
+    settings: Mapping[str, Setting],
+    storage: Storage,
+    watch: Watch | None = None,
+    *,
+    scaled: bool = False,
 ) -> Specialised:
-    """The value form of every variant, after the passes that backends of both levels share."""
+    """The value form of every variant, after the passes that backends of both levels share.
+
+    scaled: gradients come with the scale of a gradient scaler, which is an input.
+    """
     tell = watch or _ignore
     settled = specialise(program, settings)
     tell("settle", settled.module)
+    if scaled:
+        settled = Specialised(scaled_gradient(settled.module), settled.settled)
+        tell("scaled-gradient", settled.module)
     coupling = str(settings.get(COUPLING, DEFAULT_COUPLING))
     facts = dict(settled.settled)
     if _has_graph(settled.module):
@@ -155,7 +167,7 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
     program = program_of(module)
     dtypes = DtypeSet.parse(dtype)
     storage, plain = storage_of(program, dtypes), storage_of(program, dtypes.compute)
-    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, tell)
+    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, tell, scaled=dtypes.scaled)
     planned = plan_all(specialised.variants, plain, element_states(program))
     states = states_of(program)
     if storage != plain:
@@ -172,7 +184,7 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
         digest=spec.digest,
         settled=specialised.settled,
         hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
-        inputs=list(spec.inputs),
+        inputs=[*spec.inputs, *([GRAD_SCALE] if dtypes.scaled else [])],
         made_of=spec.made_of,
     )
     kernels = lower(header, states, planned, storage)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from optgen.runtime import gpu_device
+
 
 class StepCount:
     """Steps completed, a copy per device: 1 + that number in float64, where kernels read it.
@@ -21,9 +23,10 @@ class StepCount:
     def on(self, device: torch.device) -> torch.Tensor:
         """The copy of a device: float64[1]."""
         if device not in self._next:
-            known = next(iter(self._next.values()), None)
             made = torch.full((1,), self._began + 1.0, dtype=torch.float64, device=device)
-            self._next[device] = made if known is None else made.copy_(known)
+            for known in list(self._next.values())[:1]:
+                gpu_device.copy(made, known)
+            self._next[device] = made
         return self._next[device]
 
     def advance(self, finite: Mapping[torch.device, torch.Tensor] | None) -> None:

@@ -64,13 +64,12 @@ class Mirror:
     def on_device(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """The device's side as a tensor; float64 and int64 tables have one."""
         shape, _ = self._shapes[name]
-        begin = self._offsets[name]
-        return self.block[begin : begin + int(np.prod(shape))].view(dtype).view(shape)
+        return self.block.narrow(0, self._offsets[name], int(np.prod(shape))).view(dtype).view(shape)
 
     def span(self, first: str, last: str) -> torch.Tensor:
         """The device's side of one table up to the end of another, as words."""
-        end = self._offsets[last] + int(np.prod(self._shapes[last][0]))
-        return self.block[self._offsets[first] : end]
+        begin = self._offsets[first]
+        return self.block.narrow(0, begin, self._offsets[last] + int(np.prod(self._shapes[last][0])) - begin)
 
     def upload(self) -> bool:
         """Brings the device up to date; whether anything had changed."""
@@ -92,7 +91,7 @@ class Mirror:
             self._spare = None if capturing else spare
             if capturing:
                 self._captured.append(source)
-        self.block.copy_(source, non_blocking=True)
+        gpu_device.copy(self.block, source)
 
 
 def scratch(words: int, device: torch.device) -> torch.Tensor:

@@ -83,14 +83,16 @@ class GpuTables(TensorTables):
         device = self._live.on_device("HYPER", torch.float64)
         for first, end, column, _ in sources:
             self.hyper[first:end, column] = np.nan  # the host does not know them
-        self._sources = [(device[first:end, column], source) for first, end, column, source in sources]
+        self._sources = [(device.narrow(0, a, b - a).select(1, column), source) for a, b, column, source in sources]
 
     def take_inputs(self, sources: Mapping[int, torch.Tensor]) -> None:
         """Inputs of the next steps that are copied from tensors of one number, by their place in ``inputs``."""
+        if not sources and not self._input_sources:
+            return
         device = self._live.on_device("INPUT", torch.float64)
         for place in sources:
             self.inputs[place] = np.nan
-        self._input_sources = [(device[place], source.view(())) for place, source in sources.items()]
+        self._input_sources = [(device.select(0, place), source.view(())) for place, source in sources.items()]
 
     def _set_edges(self, edges: Edges) -> None:
         live, count = self._live, len(edges.to)
@@ -140,7 +142,7 @@ class GpuTables(TensorTables):
         with gpu_device.guard(self.device):
             self._live.upload()
             for target, source in (*self._sources, *self._input_sources):
-                target.copy_(source)
+                gpu_device.copy(target, source)
             if self._fills_step and step != self._device_step:
                 self._step.fill_(float(step))
             self._launched = self._contexts if finite is None else self._only_if(finite)
@@ -152,8 +154,10 @@ class GpuTables(TensorTables):
         if self._guarded is None:
             taking_part = torch.zeros_like(modes)
             guarded = [context.clone() for context in self._contexts]
+            moved = taking_part.data_ptr() - modes.data_ptr()
             for context in guarded:
-                context[[int(Word.MODE), int(Word.LAYER_PRESENT)]] += taking_part.data_ptr() - modes.data_ptr()
+                for word in (Word.MODE, Word.LAYER_PRESENT):
+                    context.select(0, int(word)).add_(moved)
             self._guarded = guarded, taking_part
         contexts, taking_part = self._guarded
         torch.mul(modes, finite, out=taking_part)

@@ -22,9 +22,11 @@ NARROW = ("bfloat16", "float16")
 STOCHASTIC = "bfloat16"
 #: The slot that holds the unrounded parameter under master weights.
 MASTER = "master"
+#: The model's input that gradients are divided by, where they come scaled.
+GRAD_SCALE = "grad_scale"
 
 _GRADIENT, _ALL = "g", "*"
-_FLAGS = (MASTER, "stochastic")
+_FLAGS = (MASTER, "stochastic", "scaled")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class DtypeSet:
 
     `state` is for states that declare no dtype of their own, "" for the dtype that computes; `states` is by name and
     wins over what a state declares. `master`: the parameter is the rounded copy of the slot `master`. `stochastic`:
-    what is stored in bfloat16 is rounded at random, but for a parameter that has a master.
+    what is stored in bfloat16 is rounded at random, but for a parameter that has a master. `scaled`: gradients are
+    GRAD_SCALE times what they stand for.
     """
 
     param: str = "float32"
@@ -42,6 +45,7 @@ class DtypeSet:
     states: tuple[tuple[str, str], ...] = ()
     master: bool = False
     stochastic: bool = False
+    scaled: bool = False
 
     @property
     def grad(self) -> str:
@@ -90,7 +94,7 @@ class DtypeSet:
             else:
                 raise UsageError(
                     f'"{part}" in the dtypes "{text}" is none of g=DTYPE (the gradient), *=DTYPE (all state), '
-                    f"NAME=DTYPE (one state), {' and '.join(_FLAGS)}, or comes twice"
+                    f"NAME=DTYPE (one state), {', '.join(_FLAGS)}, or comes twice"
                 )
         gradient, state = given.pop(_GRADIENT, ""), given.pop(_ALL, "")
         found = cls(_known(first, text), gradient, state, tuple(sorted(given.items())), **flags)

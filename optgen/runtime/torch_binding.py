@@ -22,7 +22,7 @@ from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
-from optgen.runtime.storage import MASTER
+from optgen.runtime.storage import GRAD_SCALE, MASTER
 from optgen.runtime.tables import Tables
 from optgen.runtime.torch_cut import CUT, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, entry, flat, hypers_of, settle, where
@@ -364,7 +364,7 @@ class Binding:
                         bound.tables.set_layout(row, GRADIENT, _strides(strides[i], grad.shape))
         self.pointers, self.strides = pointers, strides
 
-    def set_inputs(self, inputs: Mapping[str, object]) -> None:
+    def set_inputs(self, inputs: Mapping[str, object], grad_scale: object = None) -> None:
         """Takes over the values passed to this step. UsageError for missing, unknown or non-numeric ones.
 
         Those in tensors on a device are not looked at: the kernels read them there.
@@ -375,8 +375,9 @@ class Binding:
                 raise UsageError(f"step() got an unexpected argument {name!r}; this rule takes {wanted or 'none'}")
         numbers: dict[str, float] = {}
         tensors: dict[str, Tensor] = {}
-        for name in wanted:
-            value = inputs.get(name)
+        given = {**inputs, GRAD_SCALE: 1.0 if grad_scale is None else grad_scale}
+        for name in [*wanted, GRAD_SCALE]:
+            value = given.get(name)
             if value is None:
                 raise UsageError(f"step() needs {name}=, which the rule {self.plan.rule.name} reads")
             if self.gpus and isinstance(value, Tensor) and on_device(value) and value.numel() == 1:

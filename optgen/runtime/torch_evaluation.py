@@ -132,7 +132,9 @@ class EvaluationWeights:
     def _bound_to_evaluate(self, rule: RuleInfo) -> Binding:
         """The kernels that set the weights, tied to the parameters and the state they read; they store no state."""
         groups: list[Group] = [{**group, MAXIMIZE: False} for group in self.param_groups]
-        options = replace(self._options, storage=replace(self._options.storage, stochastic_rounding=False))
+        options = replace(
+            self._options, storage=replace(self._options.storage, stochastic_rounding=False, scaled=False)
+        )
         made = plan(rule, groups, options)
         names = {info.name for info in rule.states}
         own: dict[Tensor, Slots] = {}

@@ -51,6 +51,10 @@ class Options:
         """The same with another seed of random bits; None keeps this one."""
         return self if seed is None else replace(self, storage=replace(self.storage, seed=seed))
 
+    def with_scaled(self, scaled: bool) -> Options:
+        """The same for kernels that divide gradients by a scale, or not."""
+        return replace(self, storage=replace(self.storage, scaled=scaled))
+
 
 def where(index: int) -> str:
     """How messages call a group."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from optgen.errors import GradientError, PartialStepError, StateError, UsageError
+from optgen.errors import BackendError, GradientError, PartialStepError, StateError, UsageError
 from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
 from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.graph import unconnected
@@ -22,6 +22,7 @@ from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_plan import Plan, plan
 from optgen.runtime.torch_saved import OPTGEN, Saved, describe_groups, identity, read_saved
+from optgen.runtime.torch_scaling import Scaling, scaling_of
 from optgen.runtime.torch_state import Slots, copied, schemas
 from optgen.runtime.torch_storage import StateDtype
 
@@ -40,10 +41,14 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
     """
 
     RULE: ClassVar[RuleInfo]
+    #: Says to torch.amp.GradScaler that a step takes `grad_scale` and `found_inf`, which it sets as attributes.
+    _step_supports_amp_scaling = True
     #: What a step that was cut while it stored left behind, until state is loaded.
     _cut: str = ""
     #: Steps, where the host does not see them run: under CUDA graphs, and where a scaler's `found_inf` skips them.
     _count: StepCount | None = None
+    #: Whether there are no kernels that divide by a scaler's scale, so that gradients are divided before a step.
+    _unscales: bool = False
 
     def __init__(
         self,
@@ -133,9 +138,13 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
                 loss = closure()
             if "loss" not in inputs and any(given.name == "loss" for given in self.RULE.inputs):
                 inputs["loss"] = loss
+        scaling = scaling_of(self)
+        if scaling is not None and scaling.skipped_here:
+            return loss
         step = self._global_step + 1
         try:
-            self._ready(inputs).run(step)
+            binding = self._ready(inputs, scaling)
+            binding.run(step, None if scaling is None else scaling.finite(binding.devices))
             self._global_step = step
         except BaseException:
             # Tables may be written in part: the next step makes them anew. No call here, so nothing can interrupt it.
@@ -147,8 +156,10 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
             raise
         return loss
 
-    def _ready(self, inputs: Mapping[str, object]) -> Binding:
-        """The binding with all that the groups, the gradients and the caller say now."""
+    def _ready(self, inputs: Mapping[str, object], scaling: Scaling | None) -> Binding:
+        """The binding with all that the groups, the gradients, a scaler and the caller say now."""
+        if scaling is not None:
+            self._scale(scaling)
         binding = self._binding
         if binding is None or binding.stale(self.param_groups, self.state):
             binding = self._bind()
@@ -159,8 +170,24 @@ class Optimizer(EvaluationWeights, torch.optim.Optimizer):
             binding = self._bind()
             if binding.gradients():
                 raise GradientError("a gradient changed while the step looked at it")
-        binding.set_inputs(inputs)
+        scaled = scaling is not None and self._options.storage.scaled
+        binding.set_inputs(inputs, scaling.grad_scale if scaling is not None and scaled else None)
+        if scaling is not None and not scaled:
+            scaling.unscale(binding.stepped)
         return binding
+
+    def _scale(self, scaling: Scaling) -> None:
+        """Has kernels that divide by the scale, and steps counted where it is known whether they are skipped."""
+        if scaling.decided_on_device and self._count is None:
+            self._count, self._binding = StepCount(self._global_step), None
+        if scaling.grad_scale is None or self._options.storage.scaled or self._unscales:
+            return
+        before = self._options
+        self._options, self._binding = before.with_scaled(True), None
+        try:
+            self._bind()
+        except BackendError:
+            self._options, self._unscales = before.with_scaled(False), True
 
     def _check_whole(self) -> None:
         """PartialStepError if an earlier step was cut while it stored, and no state was loaded since."""

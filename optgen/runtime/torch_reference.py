@@ -97,6 +97,8 @@ def module(rule: RuleInfo, settled: Settled, dtype: str, hypers: Hypers) -> Modu
     """What stands in for a kernel module: the slots that kernels would have, and no kernels."""
     if DtypeSet.parse(dtype).stochastic:
         raise BackendError('backend "reference" rounds to the nearest; leave stochastic_rounding to backend="numba"')
+    if DtypeSet.parse(dtype).scaled:
+        raise BackendError('backend "reference" takes gradients as they are; divide them by the scale before')
     key = (rule.digest, repr(sorted(settled.items())), dtype)
     if key not in _slots:
         values = dict(hypers) | {name: settled[name] for name in (MAXIMIZE, COUPLING) if name in settled}

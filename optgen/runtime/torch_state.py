@@ -120,13 +120,14 @@ def materialise(state: MutableMapping[Tensor, Slots], plan: Plan) -> list[Schema
     draft: dict[Tensor, Slots] = {member.param: dict(state.get(member.param, {})) for member in plan.members}
     for i, (member, slots) in enumerate(zip(plan.members, wanted, strict=True)):
         own = draft[member.param]
-        fresh = not steps_done(own)
+        new = STEP not in own
         if not isinstance(own.get(STEP), Tensor) or own[STEP].dtype != torch.float32:
             done = float(own.get(STEP, 0.0))
             own[STEP] = torch.full((), done, dtype=torch.float32, device=member.param.device)
         for name, slot in slots.items():
             if slot.fits(own.get(name)):
                 continue
+            fresh = new or not steps_done(own)  # which may wait for a device
             source = _peer(draft, plan, i, name, slot) if fresh else None
             own[name] = source.clone() if source is not None else slot.make(member.param)
     for param, made in draft.items():

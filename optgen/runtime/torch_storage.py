@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
 
 import torch
@@ -37,13 +37,15 @@ MASTER_STATE = StateInfo(MASTER, "elem", (copy,), doc="the parameter before roun
 @dataclass(frozen=True)
 class StorageOptions:
     """What the caller chose of storage, for a whole optimizer. `state` is for all element-wise state, "" for the
-    default; `states` is by name. `seed` is that of stochastic rounding."""
+    default; `states` is by name. `seed` is that of stochastic rounding. `scaled`: a gradient scaler is in use, and
+    kernels divide by its scale."""
 
     state: str = ""
     states: tuple[tuple[str, str], ...] = ()
     master_weights: bool = False
     stochastic_rounding: bool = False
     seed: int = 0
+    scaled: bool = False
 
 
 def storage_options(
@@ -122,6 +124,7 @@ def dtype_set(rule: RuleInfo, options: StorageOptions, param: torch.dtype, gradi
     plain = DtypeSet(own, DTYPES[gradient], options.state, states, options.master_weights and own in NARROW)
     random = DtypeSet(own, plain.gradient, plain.state, states, plain.master, stochastic=True)
     found = random if options.stochastic_rounding and random.rounded_at_random else plain
+    found = replace(found, scaled=options.scaled)
     found.check()
     return found
 

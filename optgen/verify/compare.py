@@ -126,7 +126,10 @@ def _given(
 def dtype_sets(dtype: str | Sequence[str]) -> list[DtypeSet]:
     """The dtype sets that a word, the text of a set, or several of them ask for. UsageError for what is no dtype."""
     texts = _MIXED if dtype == "mixed" else (dtype,) if isinstance(dtype, str) else dtype
-    return [DtypeSet.parse(text) for text in texts]
+    found = [DtypeSet.parse(text) for text in texts]
+    if any(each.scaled for each in found):
+        raise UsageError("scaled gradients are a step's affair: compare dtypes without `scaled`")
+    return found
 
 
 def _dtypes(names: Sequence[str], sets: Sequence[DtypeSet]) -> list[DtypeSet]:
