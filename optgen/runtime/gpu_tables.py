@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from optgen.errors import StateError
+from optgen.errors import BackendError, StateError
 from optgen.runtime import gpu_abi, gpu_device
 from optgen.runtime import layout as at
 from optgen.runtime.abi import Word
