@@ -14,6 +14,7 @@ from optgen_generated.lamb.jax import lamb as lamb
 from optgen_generated.laprop.jax import laprop as laprop
 from optgen_generated.lion.jax import lion as lion
 from optgen_generated.nadam.jax import nadam as nadam
+from optgen_generated.nce.jax import nce as nce
 from optgen_generated.neat.jax import neat as neat
 from optgen_generated.nested.jax import nested as nested
 from optgen_generated.ng_adam.jax import ng_adam as ng_adam
@@ -39,6 +40,7 @@ __all__ = [
     "laprop",
     "lion",
     "nadam",
+    "nce",
     "neat",
     "nested",
     "ng_adam",

@@ -14,6 +14,7 @@ from optgen_generated.lamb.torch import Lamb as Lamb
 from optgen_generated.laprop.torch import LaProp as LaProp
 from optgen_generated.lion.torch import Lion as Lion
 from optgen_generated.nadam.torch import NAdam as NAdam
+from optgen_generated.nce.torch import NCE as NCE
 from optgen_generated.neat.torch import NEAT as NEAT
 from optgen_generated.nested.torch import Nested as Nested
 from optgen_generated.ng_adam.torch import NGAdam as NGAdam
@@ -39,6 +40,7 @@ __all__ = [
     "Lamb",
     "Lion",
     "NAdam",
+    "NCE",
     "NEAT",
     "NGAdam",
     "NSA",

@@ -388,22 +388,33 @@ class DeclareStateOp(IRDLOperation):
 class ProgramOp(IRDLOperation):
     """`rule.program @name matrix "trailing" { ... }`: declarations, then the body in memory form.
 
-    `keep` lists the slots that are wanted for themselves, such as an average of the weights to evaluate with.
+    `keep` lists the slots that are wanted for themselves, such as an average of the weights to evaluate with; `sums`
+    those that are wanted where anything is added to them, the sums of metrics.
     """
 
     name = "rule.program"
     sym_name = prop_def(SymbolNameConstraint())
     matrix = prop_def(StringAttr)
     keep = opt_prop_def(base(ArrayAttr))
+    sums = opt_prop_def(base(ArrayAttr))
     body = region_def("single_block")
     traits = traits_def(NoTerminator())
-    assembly_format = "$sym_name `matrix` $matrix (`keep` $keep^)? $body attr-dict"
+    assembly_format = "$sym_name `matrix` $matrix (`keep` $keep^)? (`sums` $sums^)? $body attr-dict"
 
     @property
     def kept(self) -> list[str]:
         """The names in `keep`."""
-        items: Iterable[Attribute] = list(self.keep) if isinstance(self.keep, ArrayAttr) else ()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return [item.data for item in items if isinstance(item, StringAttr)]
+        return _names(self.keep)
+
+    @property
+    def summed(self) -> list[str]:
+        """The names in `sums`."""
+        return _names(self.sums)
+
+
+def _names(listed: Attribute | None) -> list[str]:
+    items: Iterable[Attribute] = list(listed) if isinstance(listed, ArrayAttr) else ()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return [item.data for item in items if isinstance(item, StringAttr)]
 
 
 @irdl_op_definition

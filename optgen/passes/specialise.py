@@ -60,7 +60,7 @@ def specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specia
         pending += [(*run.decisions[:i], False) for i in range(len(run.decisions) - 1, len(decisions) - 1, -1)]
         if len(variants) > MAX_VARIANTS:
             raise BackendError(f"the conditions of @{program.sym_name.data} make more than {MAX_VARIANTS} variants")
-    _drop_dead_states(variants, program.kept)
+    _drop_dead_states(variants, [*program.kept, *_changing(variants, program.summed)])
     module = ModuleOp(list(variants))
     module.verify()
     return Specialised(module, dict(sorted(settled.items())))
@@ -157,7 +157,8 @@ class _Run:
 
     def _branch(self, op: rule.IfOp) -> None:
         scalars = chooses_scalars_only(op)
-        condition = self._settle(self.values[op.condition], record=not scalars)
+        # An arm that reads what a sweep must find costs memory even where it only chooses between scalars.
+        condition = self._settle(self.values[op.condition], record=not scalars or self._reads_data(op))
         truth = self.known.truth(condition)
         if truth is None and depends(condition).known_to_host and not scalars and self._may_fork(condition):
             truth = self._decide(condition)
@@ -165,6 +166,11 @@ class _Run:
             self._walk(op.then.block if truth else op.orelse.block)
             return
         self._convert(op, condition)
+
+    def _reads_data(self, op: rule.IfOp) -> bool:
+        """Whether an arm reads a reduction, directly or through what was made of one."""
+        read = (self.env.get(inner.variable.string_value()) for inner in op.walk() if isinstance(inner, rule.GetOp))
+        return any(isinstance(producer(value), rule.ReduceOp) for start in read if start for value in cone(start))
 
     def _settle(self, condition: SSAValue, *, record: bool) -> SSAValue:
         """Replace the parts of a condition that hypers alone decide by their truth."""
@@ -382,6 +388,17 @@ def cone(value: SSAValue) -> set[SSAValue]:
             seen.add(here)
             stack += producer(here).operands
     return seen
+
+
+def _changing(variants: Sequence[rule.VariantOp], slots: Sequence[str]) -> list[str]:
+    """Those of the slots that some variant gives a value other than the old one."""
+    changing = {
+        op.slot.string_value()
+        for variant in variants
+        for op in variant.body.block.ops
+        if isinstance(op, rule.FinalOp) and not isinstance(producer(op.value), rule.OldOp)
+    }
+    return [slot for slot in slots if slot in changing]
 
 
 def _drop_dead_states(variants: list[rule.VariantOp], kept: Sequence[str]) -> None:

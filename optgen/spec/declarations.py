@@ -220,7 +220,8 @@ def read_metrics(top: Fields) -> tuple[Metric, ...]:
     for name, where, node in top.tables("metrics"):
         _check_name(top.report, name, where, "metric")
         if (value := read_expression(top.source, node)) is not None:
-            found.append(Metric(name, value, where))
+            text = " ".join(node.value.split()) if isinstance(node, Word) else ""
+            found.append(Metric(name, value, where, text))
     return tuple(found)
 
 

@@ -250,9 +250,17 @@ class _Joiner:
         for piece in self.transforms:
             names = self._names(piece, self.arms[0])
             found += [
-                Metric(f"{self.prefix[id(piece)]}_{metric.name}", renamed(metric.value, names), metric.loc)
+                replace(
+                    metric,
+                    name=f"{self.prefix[id(piece)]}_{metric.name}",
+                    value=renamed(metric.value, names),
+                    text=renamed_text(metric.text, names),
+                )
                 for metric in piece.spec.metrics
             ]
+        if found and len(self.arms) > 1:
+            hint = "give such tensors an optimizer of their own"
+            self.report.error(found[0].loc, "`metrics` beside `when`/`else` are not built yet", hint)
         return tuple(found)
 
     def _require(self) -> tuple[tuple[Expr, str], ...]:

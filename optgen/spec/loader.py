@@ -33,6 +33,7 @@ from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.examples import Context, read_examples
 from optgen.spec.fields import Fields, read_body, resolve
 from optgen.spec.join import Piece, join
+from optgen.spec.measure import check_names, measured, unmeasured
 from optgen.spec.model import STAGES, Spec
 from optgen.spec.source import Source, digest
 from optgen.spec.syntax import Assign, Binary, Expr, Name, Stmt, names_in
@@ -53,13 +54,13 @@ def load(rule: str | os.PathLike[str]) -> Spec:
     if isinstance(rule, str) and text.endswith(MARK):
         return _evaluation(load(text.removesuffix(MARK)))
     if isinstance(rule, os.PathLike) or len(split(text)) == 1 or Path(text).is_file():
-        return _alone(_find(text, _Asking(), whole=isinstance(rule, os.PathLike)))
-    return join_named(text, lambda name, where: replace(_find(name, _Asking()), where=where))
+        return measured(_alone(_find(text, _Asking(), whole=isinstance(rule, os.PathLike))))
+    return measured(join_named(text, lambda name, where: replace(_find(name, _Asking()), where=where)))
 
 
 def loads(text: str, path: str = "<text>") -> Spec:
     """The rule in a text. SpecError, with positions in `path`, where it is at fault."""
-    return _alone(_read(Source(text, path), _Asking()))
+    return measured(_alone(_read(Source(text, path), _Asking())))
 
 
 def combine(parts: Sequence[Spec | str | os.PathLike[str]]) -> Spec:
@@ -69,11 +70,11 @@ def combine(parts: Sequence[Spec | str | os.PathLike[str]]) -> Spec:
     """
     pieces: list[Piece] = []
     for part in parts:
-        piece = Piece(part, part.name) if isinstance(part, Spec) else _find(os.fspath(part), _Asking())
+        piece = Piece(unmeasured(part), part.name) if isinstance(part, Spec) else _find(os.fspath(part), _Asking())
         pieces.append(replace(piece, where=Location(piece.spec.path, 1, 1)))
     if not pieces:
         raise UsageError("there is nothing to compose; give a rule and transforms")
-    return join(pieces, lambda _: "")
+    return measured(join(pieces, lambda _: ""))
 
 
 def shipped() -> list[str]:
@@ -142,7 +143,7 @@ def _evaluation(spec: Spec) -> Spec:
 
 def assemble(source: Source, table: Table, text: str) -> Spec:
     """The rule of a mapping whose positions lie in a source that is no YAML; `text` is the YAML of the mapping."""
-    return _alone(_piece(Fields(source, table, "a rule"), _Asking(), text))
+    return measured(_alone(_piece(Fields(source, table, "a rule"), _Asking(), text)))
 
 
 def _read(source: Source, asking: _Asking) -> Piece:
@@ -248,6 +249,7 @@ def _written(top: Fields, text: str = "") -> Spec:
         digest=digest(text or source.text),
         source=source.text if text else "",
     )
+    check_names(report, spec)
     checks.check_declarations(top, spec)
     checks.check_program(top, spec, complete=stages_read)
     report.check()

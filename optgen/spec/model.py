@@ -178,6 +178,7 @@ class Metric:
     name: str
     value: Expr
     loc: Location = field(default=NOWHERE, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

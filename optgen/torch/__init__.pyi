@@ -735,6 +735,116 @@ class NAdam(Optimizer):
         strict: bool = False,
     ) -> None: ...
 
+class NCE(Optimizer):
+    """Nash conflict elimination.
+
+    The gradient meets an opponent, what the optimizer remembers of earlier gradients. Where the two point against each
+    other, a correction takes part of the conflict out before the momentum sees it. Everything is per tensor.
+
+    `convention` says whose arithmetic guards and limits the correction: of the package's NumPy engine, or of its Keras
+    and torch optimizers, which guard neither cosine nor projection and add eps where they limit.
+
+    Reference: neat_optim 0.1.0.dev0, nce_spec_v2.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (> 0)
+        alpha: strength of the correction (>= 0)
+        beta: decay of the momentum ([0, 1))
+        nce_mode: the correction points along the opponent, or against the gradient, or there is none
+        eps: guards divisions (> 0)
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decouple_weight_decay: decay before the step, not added to the direction
+        nce_clip_ratio: longest correction, in lengths of the gradient (> 0)
+        sparsity_l1: soft threshold of the weights, times lr (>= 0)
+        prune_threshold: smaller weights become zero (>= 0)
+        opponent_source: what the gradient is compared with; blended is of momentum and gradient_ema
+        opponent_ema_decay: decay of the gradient average ([0, 1))
+        opponent_blend: share of the momentum in the blend ([0, 1])
+        correction_warmup_steps: steps without correction at the beginning (int >= 0)
+        conflict_threshold: conflict below which nothing is corrected ([0, 1])
+        adaptive_correction: scale the correction by how strong the opponent is
+        adaptive_correction_decay: decay of the average conflict ([0, 1))
+        adaptive_correction_min_scale: smallest such scale (> 0)
+        adaptive_correction_max_scale: largest such scale (> 0)
+        adaptive_preconditioning: divide the step by the root of a second moment
+        second_moment_beta: decay of the second moment ([0, 1))
+        bias_correction: divide the moments by 1 - beta**t
+        precondition_nce: with adaptive_preconditioning, measure conflict in scaled coordinates
+        update_mode: lion: step along the sign of the direction
+        adaptive_alpha: alpha follows conflict, noise and alignment of the gradients
+        adaptive_alpha_min: smallest such alpha (>= 0)
+        adaptive_alpha_max: largest such alpha (>= 0)
+        gradient_noise_decay: decay of averages of noise and alignment ([0, 1))
+        gradient_centralization: take the mean of every output unit out of the gradient
+        nesterov: look ahead by one momentum step
+        lookahead_k: steps between averages with slow weights; 0: none (int >= 0)
+        lookahead_alpha: share of the way the slow weights go ((0, 1])
+        convention: whose guards: the package's NumPy engine, or its Keras and torch optimizers
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
+
+    State (`opt.state[p]`): m, v, previous, ema, slow, conflict_ema, noise_ema, alignment_ema, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        alpha: float | Tensor = 0.25,
+        beta: float | Tensor = 0.9,
+        nce_mode: Literal["projection", "cosine", "off"] = "projection",
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        decouple_weight_decay: bool = True,
+        nce_clip_ratio: float | Tensor = 1.0,
+        sparsity_l1: float | Tensor = 0.0,
+        prune_threshold: float | Tensor = 0.0,
+        opponent_source: Literal["momentum", "previous_gradient", "gradient_ema", "blended"] = "momentum",
+        opponent_ema_decay: float | Tensor = 0.9,
+        opponent_blend: float | Tensor = 0.5,
+        correction_warmup_steps: int = 0,
+        conflict_threshold: float | Tensor = 0.0,
+        adaptive_correction: bool = False,
+        adaptive_correction_decay: float | Tensor = 0.9,
+        adaptive_correction_min_scale: float | Tensor = 1.0,
+        adaptive_correction_max_scale: float | Tensor = 3.0,
+        adaptive_preconditioning: bool = False,
+        second_moment_beta: float | Tensor = 0.999,
+        bias_correction: bool = False,
+        precondition_nce: bool = True,
+        update_mode: Literal["momentum", "lion"] = "momentum",
+        adaptive_alpha: bool = False,
+        adaptive_alpha_min: float | Tensor = 0.0,
+        adaptive_alpha_max: float | Tensor = 1.0,
+        gradient_noise_decay: float | Tensor = 0.95,
+        gradient_centralization: bool = False,
+        nesterov: bool = False,
+        lookahead_k: int = 0,
+        lookahead_alpha: float | Tensor = 0.5,
+        convention: Literal["numpy", "framework"] = "numpy",
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None: ...
+
 class NEAT(Optimizer):
     """Nash-equilibrium adaptive training.
 

@@ -2,8 +2,8 @@
 
 The registry decides what runs here: a rule or transform that is added is tested without a line in this file. What costs
 is compiling, one to two seconds for each set of settled choices and dtype, so every set serves several tests, choices
-take turns in their dtype, climbing comes with a choice, and a transform is tried with one rule. That every pass keeps
-the meaning under every choice is for tests/passes/test_interpreters_agree.py, which compiles nothing.
+are tried three at a time and take turns in their dtype, climbing comes with a choice, and a transform is tried with one
+rule. That every pass keeps the meaning under every single choice is for tests/passes/test_interpreters_agree.py, which compiles nothing.
 """
 
 from __future__ import annotations
@@ -39,16 +39,33 @@ REFUSED = {("nested", "compression_rank", 2)}
 
 
 def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
-    """Every choice but the default's, one at a time; numbers at which the rule settles a condition; some ints.
+    """Every choice but the default's, up to three together; numbers at which the rule settles a condition; some ints.
 
     Of hypers whose names begin with `own`; with `own`, a transform's, the rest is the rule's, which is tried by itself.
-    The first one climbs; a rule without choices climbs all the same.
+    The first ones climb; a rule without choices climbs all the same.
     """
     hypers = [hyper for name, hyper in spec.hypers.items() if name.startswith(own)]
-    found = [given for hyper in hypers for value in _others(spec, hyper) if _fits(spec, given := {hyper.name: value})]
+    single = [given for hyper in hypers for value in _others(spec, hyper) if _fits(spec, given := {hyper.name: value})]
+    found = _together(spec, [given for given in single if (spec.name, *next(iter(given.items()))) not in REFUSED])
+    found += [given for given in single if (spec.name, *next(iter(given.items()))) in REFUSED]
     return [{**given, "maximize": True} if number == 0 else given for number, given in enumerate(found)] or (
         [] if own else [{"maximize": True}]
     )
+
+
+def _together(spec: Spec, single: list[dict[str, Setting]]) -> list[dict[str, Setting]]:
+    """The same settings, each in one of as few combinations as may be, none of more than three."""
+    combined: list[dict[str, Setting]] = []
+    for given in single:
+        home = next(
+            (known for known in combined if len(known) < 3 and not known.keys() & given and _fits(spec, known | given)),
+            None,
+        )
+        if home is None:
+            combined.append(dict(given))
+        else:
+            home.update(given)
+    return combined
 
 
 def _fits(spec: Spec, given: dict[str, Setting]) -> bool:
