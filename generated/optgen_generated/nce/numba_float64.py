@@ -1,7 +1,7 @@
 """Kernels of the rule nce in float64, generated from nce.yaml.
 
-spec ff5b90b105fd74576fa53e2a8bc3125dda2a29be0b7c4a896a1f80c89fe4c9fc
-made by: optgen build nce --backend numba --set adaptive_alpha=false --set adaptive_preconditioning=false --set bias_correction=false --set convention=numpy --set decouple_weight_decay=true --set gradient_centralization=false --set maximize=false --set nce_mode=projection --set nesterov=false --set opponent_source=momentum --set update_mode=momentum
+spec 892ec893b67ffdea071553e1bf546d5d0ac6d55fb6a0e41d8550efaefbf9dea9
+made by: optgen build nce --backend numba --set adaptive_alpha=false --set adaptive_correction=false --set adaptive_preconditioning=false --set bias_correction=false --set convention=numpy --set decouple_weight_decay=true --set gradient_centralization=false --set maximize=false --set nce_mode=projection --set nesterov=false --set opponent_source=momentum --set update_mode=momentum
 """
 
 import numpy as np
@@ -26,21 +26,19 @@ from optgen.runtime.cpu import (
     i8_stream,
     i8_table,
     load_f4,
-    load_f8,
     maximum,
-    minimum,
     segment,
     stage,
     store_f4,
-    store_f8,
 )
 
 MANIFEST = {'abi': 1,
  'rule': 'nce',
  'class': 'NCE',
- 'digest': 'ff5b90b105fd74576fa53e2a8bc3125dda2a29be0b7c4a896a1f80c89fe4c9fc',
+ 'digest': '892ec893b67ffdea071553e1bf546d5d0ac6d55fb6a0e41d8550efaefbf9dea9',
  'backend': 'numba',
  'settled': {'adaptive_alpha': False,
+             'adaptive_correction': False,
              'adaptive_preconditioning': False,
              'adaptive_preconditioning and precondition_nce': False,
              'bias_correction': False,
@@ -49,6 +47,7 @@ MANIFEST = {'abi': 1,
              'gradient_centralization': False,
              'lookahead_k > 0': False,
              'maximize': False,
+             'metrics_interval > 0': False,
              'nce_mode': 'projection',
              'nesterov': False,
              'opponent_source': 'momentum',
@@ -84,22 +83,14 @@ MANIFEST = {'abi': 1,
             'gradient_centralization',
             'nesterov',
             'lookahead_k',
-            'lookahead_alpha'],
+            'lookahead_alpha',
+            'metrics_interval'],
  'inputs': [],
  'slots': [{'name': 'param', 'extent': 'elem', 'dtype': 'float64', 'role': 'param'},
            {'name': 'g', 'extent': 'elem', 'dtype': 'float64', 'role': 'gradient'},
            {'name': 'm', 'extent': 'elem', 'dtype': 'float64', 'role': 'state'},
-           {'name': 'conflict_ema', 'extent': 'tensor', 'dtype': 'float64', 'role': 'state'},
            {'name': 'step', 'extent': 'tensor', 'dtype': 'float32', 'role': 'counter'}],
- 'values': {'tensor': ['s',
-                       'beta',
-                       'one_minus_beta',
-                       'one_minus_lr_times_weight_decay',
-                       'lr',
-                       'one_minus_adaptive_correction_decay',
-                       'mul',
-                       'le',
-                       'conflict_ema'],
+ 'values': {'tensor': ['s', 'beta', 'one_minus_beta', 'one_minus_lr_times_weight_decay', 'lr', 'silent'],
             'layer': [],
             'model': [],
             'matrix': [],
@@ -117,14 +108,14 @@ MANIFEST = {'abi': 1,
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']], [['stage_2_tensor', 'tensor']]],
  'variants': [{'name': 'always',
                'when': '',
-               'slots': ['m', 'conflict_ema'],
+               'slots': ['m'],
                'sweeps': [{'function': 'sweep_1',
                            'streams': [['slot', 1, 'r'], ['slot', 2, 'r']],
                            'totals': [0, 1, 2]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 2, 'rw'], ['slot', 1, 'r'], ['slot', 0, 'rw']],
                            'totals': []}],
-               'stored': [[], [], ['conflict_ema', 'step']]}]}
+               'stored': [[], [], ['step']]}]}
 
 
 @segment
@@ -177,21 +168,17 @@ def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 29)
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 30)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
             continue
-        conflict_ema = f8(load_f8(address[t, 3]))
-        adaptive_correction_decay = hyper[t, 14]
-        # conflict_ema = adaptive_correction_decay*conflict_ema + (1 - adaptive_correction_decay)*conflict
-        tensor_value[t, 6] = adaptive_correction_decay * conflict_ema  # mul
-        tensor_value[t, 5] = 1.0 - adaptive_correction_decay  # one_minus_adaptive_correction_decay
-        updates = f8(load_f4(address[t, 4])) + 1.0
+        updates = f8(load_f4(address[t, 3])) + 1.0
         correction_warmup_steps = hyper[t, 11]
         # s = where(t <= correction_warmup_steps or conflict < conflict_threshold, 0, s)
-        tensor_value[t, 7] = (1.0 if updates <= correction_warmup_steps else 0.0)  # le
+        silent = updates <= correction_warmup_steps
+        tensor_value[t, 5] = (1.0 if silent else 0.0)  # silent
         beta = hyper[t, 2]
         # m = beta*m + (1 - beta)*u
         tensor_value[t, 2] = 1.0 - beta  # one_minus_beta
@@ -208,8 +195,8 @@ def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 29)
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 30)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
@@ -221,52 +208,37 @@ def stage_1_tensor(ctx, begin, end):
         eps = hyper[t, 3]
         # conflict = where(guarded and (X <= eps or Y <= eps), 0, maximum(0, -xy/(X*Y + eps)))
         conflict = 0.0 if (X <= eps) | (Y <= eps) else maximum(0.0, -tensor_total[t, 0] / (X * Y + eps))
-        # conflict_ema = adaptive_correction_decay*conflict_ema + (1 - adaptive_correction_decay)*conflict
-        conflict_ema = tensor_value[t, 6] + tensor_value[t, 5] * conflict
-        tensor_value[t, 8] = conflict_ema
         alpha = hyper[t, 1]
         # s = a*conflict
         s = alpha * conflict
-        # scale = 1 + Y/(X + Y + eps) + maximum(conflict, conflict_ema)
-        scale = 1.0 + Y / (X + Y + eps) + maximum(conflict, conflict_ema)
-        adaptive_correction_min_scale = hyper[t, 15]
-        adaptive_correction_max_scale = hyper[t, 16]
-        # s = s*clip(scale, adaptive_correction_min_scale, adaptive_correction_max_scale)
-        s_1 = s * minimum(maximum(scale, adaptive_correction_min_scale), adaptive_correction_max_scale)
-        adaptive_correction = hyper[t, 13]
-        # if adaptive_correction:
-        s_2 = s_1 if adaptive_correction != 0.0 else s
-        # s = s*where(guarded and Y**2 <= eps, 0, xy/(Y**2 + eps))
+        # s = s*where(guarded and Y**2 <= where(convention == "cpp", 0, eps), 0, xy/(Y**2 + eps))
         x = Y * Y
-        s_3 = s_2 * (0.0 if x <= eps else tensor_total[t, 0] / (x + eps))
+        s_1 = s * (0.0 if x <= eps else tensor_total[t, 0] / (x + eps))
         # longest = abs(s)*Y
-        longest = abs(s_3) * Y
+        longest = abs(s_1) * Y
         nce_clip_ratio = hyper[t, 6]
         # limit = nce_clip_ratio*X
         limit = nce_clip_ratio * X
         # s = s*where(longest > limit and longest > eps, limit/longest, 1)
-        s_4 = s_3 * (limit / longest if (longest > limit) & (longest > eps) else 1.0)
+        s_2 = s_1 * (limit / longest if (longest > limit) & (longest > eps) else 1.0)
         conflict_threshold = hyper[t, 12]
         # s = where(t <= correction_warmup_steps or conflict < conflict_threshold, 0, s)
-        s_5 = 0.0 if (tensor_value[t, 7] != 0.0) | (conflict < conflict_threshold) else s_4
-        tensor_value[t, 0] = s_5  # s
+        s_3 = 0.0 if (tensor_value[t, 5] != 0.0) | (conflict < conflict_threshold) else s_2
+        tensor_value[t, 0] = s_3  # s
 
 
 @stage
 def stage_2_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 9)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
             continue
+        updates = f8(load_f4(address[t, 3])) + 1.0
         if mode[t] == ACTIVE:
-            store_f8(address[t, 3], f8(tensor_value[t, 8]))
-        updates = f8(load_f4(address[t, 4])) + 1.0
-        if mode[t] == ACTIVE:
-            store_f4(address[t, 4], f4(updates))
+            store_f4(address[t, 3], f4(updates))
 
 
 FUNCTIONS = {
