@@ -506,7 +506,8 @@ def nce(
     nesterov: bool = False,
     lookahead_k: Scalar = 0,
     lookahead_alpha: Scalar = 0.5,
-    convention: Literal["numpy", "framework"] = "numpy",
+    convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
+    metrics_interval: Scalar = 0,
     maximize: bool = False,
 ) -> Transformation:
     """Nash conflict elimination.
@@ -514,8 +515,9 @@ def nce(
     The gradient meets an opponent, what the optimizer remembers of earlier gradients. Where the two point against
     each other, a correction takes part of the conflict out before the momentum sees it. Everything is per tensor.
 
-    `convention` says whose arithmetic guards and limits the correction: of the package's NumPy engine, or of its
-    Keras and torch optimizers, which guard neither cosine nor projection and add eps where they limit.
+    The published package has four implementations, and `convention` says whose guards and limits are used: its
+    NumPy engine's (the default), its Keras or torch optimizer's, which guard neither cosine nor projection and add
+    eps where they limit the correction, or its C++ kernel's, which projects on the shortest opponent.
 
     Reference: neat_optim 0.1.0.dev0, nce_spec_v2.
 
@@ -552,7 +554,8 @@ def nce(
         nesterov: look ahead by one momentum step
         lookahead_k: steps between averages with slow weights; 0: none (int >= 0)
         lookahead_alpha: share of the way the slow weights go ((0, 1])
-        convention: whose guards: the package's NumPy engine, or its Keras and torch optimizers
+        convention: whose guards are used, of the published package's four implementations
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.

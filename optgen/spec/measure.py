@@ -42,7 +42,9 @@ def measured(spec: Spec) -> Spec:
     zero = Call("full", (Number(0.0),), (("over", Text("tensor")),))
     about = ["how many samples the sums hold", *(f"sum of {metric.name}" for metric in spec.metrics)]
     states = {name: State(name, zero, doc=doc) for name, doc in zip(names, about, strict=True)}
-    interval = Hyper(INTERVAL, 0, "int", Domain.parse("int >= 0"), doc="updates between samples of the metrics; 0: none")
+    interval = Hyper(
+        INTERVAL, 0, "int", Domain.parse("int >= 0"), doc="updates between samples of the metrics; 0: none"
+    )
     return replace(
         spec,
         hypers=MappingProxyType({**spec.hypers, INTERVAL: interval}),

@@ -741,8 +741,9 @@ class NCE(Optimizer):
     The gradient meets an opponent, what the optimizer remembers of earlier gradients. Where the two point against each
     other, a correction takes part of the conflict out before the momentum sees it. Everything is per tensor.
 
-    `convention` says whose arithmetic guards and limits the correction: of the package's NumPy engine, or of its Keras
-    and torch optimizers, which guard neither cosine nor projection and add eps where they limit.
+    The published package has four implementations, and `convention` says whose guards and limits are used: its NumPy
+    engine's (the default), its Keras or torch optimizer's, which guard neither cosine nor projection and add eps where
+    they limit the correction, or its C++ kernel's, which projects on the shortest opponent.
 
     Reference: neat_optim 0.1.0.dev0, nce_spec_v2.
 
@@ -780,7 +781,8 @@ class NCE(Optimizer):
         nesterov: look ahead by one momentum step
         lookahead_k: steps between averages with slow weights; 0: none (int >= 0)
         lookahead_alpha: share of the way the slow weights go ((0, 1])
-        convention: whose guards: the package's NumPy engine, or its Keras and torch optimizers
+        convention: whose guards are used, of the published package's four implementations
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: refused on the CPU: it is for CUDA graphs
@@ -792,7 +794,7 @@ class NCE(Optimizer):
         seed: of stochastic rounding: the same seed gives the same bits
         strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
 
-    State (`opt.state[p]`): m, v, previous, ema, slow, conflict_ema, noise_ema, alignment_ema, step.
+    State (`opt.state[p]`): m, v, previous, ema, slow, conflict_ema, noise_ema, alignment_ema, metric_samples, metric_mean_conflict_ratio, metric_mean_correction_ratio, metric_mean_update_alignment, metric_mean_opponent_norm, metric_correction_active_fraction, metric_mean_effective_alpha, metric_mean_gradient_noise, step.
     """
 
     def __init__(
@@ -831,7 +833,8 @@ class NCE(Optimizer):
         nesterov: bool = False,
         lookahead_k: int = 0,
         lookahead_alpha: float | Tensor = 0.5,
-        convention: Literal["numpy", "framework"] = "numpy",
+        convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
+        metrics_interval: int = 0,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,

@@ -51,6 +51,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "lookahead_alpha": (0.8,),
     "convention": ("framework",),
 }
+
+
 def settings(**given: Any) -> Settings:
     made = replace(BASE, **given)
     lowest = min(made.adaptive_correction_min_scale, made.adaptive_correction_max_scale)
