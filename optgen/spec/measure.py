@@ -1,7 +1,7 @@
 """`metrics:` as part of a rule: every so many updates each metric is added to a sum, which nothing else reads.
 
-`metrics_interval` says how many, and 0, the default, settles all of it away: no state, no work. What is summed stays where
-the kernels run until somebody asks for the means.
+`metrics_interval` says how many, and 0, the default, settles all of it away: no state, no work. What is summed stays
+where the kernels run until somebody asks for the means.
 """
 
 from __future__ import annotations

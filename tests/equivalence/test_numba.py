@@ -1,10 +1,10 @@
 """Kernels of the numba backend against the float64 reference: every shipped rule, every choice, both dtypes.
 
-The registry decides what runs here: a rule or transform that is added is tested without a line in this file. What costs
-is compiling, one to two seconds for each set of settled choices and dtype, so every set serves several tests, choices are
-tried three at a time and take turns in their dtype, climbing comes with a choice, and a transform is tried with one rule.
-That every pass keeps the meaning under every single choice is for tests/passes/test_interpreters_agree.py, which compiles
-nothing.
+The registry decides what runs here: a rule or transform that is added is tested without a line in this file. What
+costs is compiling, one to two seconds for each set of settled choices and dtype, so every set serves several tests,
+choices are tried three at a time and take turns in their dtype, climbing comes with a choice, and a transform is tried
+with one rule. That every pass keeps the meaning under every single choice is for
+tests/passes/test_interpreters_agree.py, which compiles nothing.
 """
 
 from __future__ import annotations
