@@ -149,6 +149,7 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines += [] if counts_updates(spec) else ["    counts=False,"]
     lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},"]
     lines += [f"    prefix={literal(PREFIX)},"] if spec.evaluates else []
+    lines += _tuple("metrics", [literal(metric.name) for metric in spec.metrics]) if spec.metrics else []
     lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
     lines.append(")")
     return fitted(lines)

@@ -17,7 +17,7 @@ from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
 from optgen.memo import Recent
-from optgen.spec.measure import INTERVAL, SAMPLES, sum_of
+from optgen.runtime.metrics import INTERVAL, SAMPLES, sum_of
 from optgen.spec.model import Spec, State
 from optgen.spec.source import in_order
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text, names_in

@@ -175,7 +175,7 @@ class RuleInfo:
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
     where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
     of a parameter's updates matters beyond the first. `evaluation` is the rule that sets the weights to evaluate with;
-    names of its files in `folder` begin with its `prefix`.
+    names of its files in `folder` begin with its `prefix`. `metrics` are the names of what it measures of itself.
     """
 
     name: str
@@ -204,6 +204,7 @@ class RuleInfo:
     origin: str = ""
     prefix: str = ""
     evaluation: RuleInfo | None = None
+    metrics: tuple[str, ...] = ()
 
     def hyper(self, name: str) -> HyperInfo:
         """The hyper-parameter of that name."""

@@ -20,6 +20,7 @@ from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
+from optgen.runtime.torch_metrics import Metrics
 from optgen.runtime.torch_plan import Plan, plan
 from optgen.runtime.torch_saved import OPTGEN, Saved, describe_groups, identity, read_saved
 from optgen.runtime.torch_scaling import Scaling, scaling_of
@@ -33,7 +34,7 @@ _torch_add: Callable[[torch.optim.Optimizer, Group], None] = torch.optim.Optimiz
 _add_param_group: Callable[[torch.optim.Optimizer, Group], None] = getattr(_torch_add, "__wrapped__", _torch_add)
 
 
-class Optimizer(EvaluationWeights, torch.optim.Optimizer):
+class Optimizer(EvaluationWeights, Metrics):
     """An optimizer whose rule was written once as equations; subclasses are generated and give `RULE`.
 
     State is made when parameters are added, so that a state dict is complete before the first step. Hyper-parameters

@@ -258,9 +258,6 @@ class _Joiner:
                 )
                 for metric in piece.spec.metrics
             ]
-        if found and len(self.arms) > 1:
-            hint = "give such tensors an optimizer of their own"
-            self.report.error(found[0].loc, "`metrics` beside `when`/`else` are not built yet", hint)
         return tuple(found)
 
     def _require(self) -> tuple[tuple[Expr, str], ...]:

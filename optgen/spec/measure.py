@@ -6,24 +6,17 @@ where the kernels run until somebody asks for the means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from optgen.runtime.metrics import INTERVAL, SAMPLES, sum_of
 from optgen.spec.model import Domain, Hyper, Metric, Spec, State
 from optgen.spec.source import Report
 from optgen.spec.syntax import Assign, Binary, Call, Compare, Expr, If, Logic, Name, Number, Stmt, Text
+from optgen.spec.vocabulary import CHOOSER
 
-INTERVAL = "metrics_interval"
-"""The hyper-parameter: updates between samples."""
-SAMPLES = "metric_samples"
-"""The state that counts them."""
-_PREFIX = "metric_"
-
-
-def sum_of(metric: str) -> str:
-    """The state that holds a metric's sum."""
-    return _PREFIX + metric
+Body = tuple[Stmt, ...]
 
 
 def check_names(report: Report, spec: Spec) -> None:
@@ -49,7 +42,7 @@ def measured(spec: Spec) -> Spec:
         spec,
         hypers=MappingProxyType({**spec.hypers, INTERVAL: interval}),
         states=MappingProxyType({**spec.states, **states}),
-        stages=MappingProxyType({**spec.stages, "update": (*spec.stages["update"], _sampling(spec.metrics))}),
+        stages=_ending(spec, lambda body: (*body, _sampling(spec.metrics))),
     )
 
 
@@ -62,8 +55,16 @@ def unmeasured(spec: Spec) -> Spec:
         spec,
         hypers=MappingProxyType({name: hyper for name, hyper in spec.hypers.items() if name != INTERVAL}),
         states=MappingProxyType({name: state for name, state in spec.states.items() if name not in made}),
-        stages=MappingProxyType({**spec.stages, "update": spec.stages["update"][:-1]}),
+        stages=_ending(spec, lambda body: body[:-1]),
     )
+
+
+def _ending(spec: Spec, change: Callable[[Body], Body]) -> Mapping[str, Body]:
+    """The stages with another end; with `else`, the end of what the rule itself does: other tensors have no samples."""
+    update = spec.stages["update"]
+    if CHOOSER in spec.hypers and len(update) == 1 and isinstance(update[0], If):
+        return MappingProxyType({**spec.stages, "update": (replace(update[0], then=change(update[0].then)),)})
+    return MappingProxyType({**spec.stages, "update": change(update)})
 
 
 def _sampling(metrics: Sequence[Metric]) -> Stmt:

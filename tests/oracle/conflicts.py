@@ -49,6 +49,11 @@ class Settings:
     lookahead_k: int = 0
     lookahead_alpha: float = 0.5
     convention: str = "numpy"
+    metrics_interval: int = 0
+
+    @property
+    def guarded(self) -> bool:
+        return self.convention in ("numpy", "cpp")
 
 
 def norm(x: Array) -> float:
@@ -56,21 +61,21 @@ def norm(x: Array) -> float:
 
 
 def cosine(x: Array, y: Array, s: Settings) -> float:
-    if s.convention == "numpy" and (norm(x) <= s.eps or norm(y) <= s.eps):
+    if s.guarded and (norm(x) <= s.eps or norm(y) <= s.eps):
         return 0.0
     return float(np.sum(x * y)) / (norm(x) * norm(y) + s.eps)
 
 
 def projection(x: Array, y: Array, s: Settings) -> Array:
     length = float(np.sum(y * y))
-    if s.convention == "numpy" and length <= s.eps:
+    if s.guarded and length <= (0 if s.convention == "cpp" else s.eps):
         return np.zeros_like(x)
     return float(np.sum(x * y)) / (length + s.eps) * y
 
 
 def limited(correction: Array, limit: float, s: Settings) -> Array:
     size = norm(correction)
-    if s.convention == "numpy":
+    if s.guarded:
         return correction * (limit / size) if size > limit and size > s.eps else correction
     return correction * min(1.0, limit / (size + s.eps))
 
@@ -86,6 +91,8 @@ class Tensor:
     conflict_ema: float = 0.0
     noise_ema: float = 0.0
     alignment_ema: float = 0.0
+    noise: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         self.memory = {name: np.zeros_like(self.param) for name in ("m", "v", "previous", "ema")}
@@ -99,9 +106,9 @@ class Tensor:
 
     def effective_alpha(self, g: Array) -> float:
         s, kept = self.settings, self.memory
-        noise = norm(g - kept["ema"]) / (norm(g) + norm(kept["ema"]) + s.eps)
+        self.noise = norm(g - kept["ema"]) / (norm(g) + norm(kept["ema"]) + s.eps)
         keep = s.gradient_noise_decay
-        self.noise_ema = keep * self.noise_ema + (1 - keep) * noise
+        self.noise_ema = keep * self.noise_ema + (1 - keep) * self.noise
         self.alignment_ema = keep * self.alignment_ema + (1 - keep) * cosine(g, kept["previous"], s)
         if not s.adaptive_alpha:
             return s.alpha
@@ -127,12 +134,15 @@ class Tensor:
         kept["v"] = s.second_moment_beta * kept["v"] + (1 - s.second_moment_beta) * g * g
         scale = np.sqrt(kept["v"] / (1 - s.second_moment_beta**t) if s.bias_correction else kept["v"]) + s.eps
         seen = scale if s.adaptive_preconditioning and s.precondition_nce else np.ones_like(g)
-        x, y = g / seen, self.opponent() / seen
+        opponent = self.opponent()
+        x, y = g / seen, opponent / seen
         conflict = max(0.0, -cosine(x, y, s))
         keep = s.adaptive_correction_decay
         self.conflict_ema = keep * self.conflict_ema + (1 - keep) * conflict
         alpha = self.effective_alpha(g)
         u = g + seen * self.correction(x, y, conflict, alpha)
+        if s.metrics_interval and (t - 1) % s.metrics_interval == 0:
+            self.measure(g, opponent, u, conflict, alpha)
         kept["m"] = s.beta * kept["m"] + (1 - s.beta) * u
         d = kept["m"] / (1 - s.beta**t) if s.bias_correction else kept["m"]
         if s.nesterov:
@@ -148,6 +158,24 @@ class Tensor:
         if s.lookahead_k and t % s.lookahead_k == 0:
             kept["slow"] = kept["slow"] + s.lookahead_alpha * (self.param - kept["slow"])
             self.param = kept["slow"].copy()
+
+    def measure(self, g: Array, opponent: Array, u: Array, conflict: float, alpha: float) -> None:
+        """Add a sample to the sums of the seven diagnostics."""
+        s = self.settings
+        silent = (s.guarded and self.step < s.correction_warmup_steps) or (
+            s.nce_mode == "off" and s.convention != "torch"
+        )
+        sample = {
+            "mean_conflict_ratio": 0.0 if silent else conflict,
+            "mean_correction_ratio": norm(u - g) / (norm(g) + s.eps),
+            "mean_update_alignment": cosine(g, u, s),
+            "mean_opponent_norm": norm(opponent),
+            "correction_active_fraction": float(norm(u - g) > s.eps),
+            "mean_effective_alpha": alpha,
+            "mean_gradient_noise": self.noise,
+        }
+        for name, value in sample.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
     def apply(self, d: Array) -> None:
         """Decay, step, soft threshold, pruning."""

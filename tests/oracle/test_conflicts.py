@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optgen.runtime.metrics import sum_of
 from optgen.spec.loader import load
 from optgen.verify import Reference
 from tests.oracle.conflicts import Settings, Tensor
@@ -49,7 +50,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "nesterov": (True,),
     "lookahead_k": (4,),
     "lookahead_alpha": (0.8,),
-    "convention": ("framework",),
+    "convention": ("keras", "cpp", "torch"),
+    "metrics_interval": (3,),
 }
 
 
@@ -68,8 +70,11 @@ def worst(rng: np.random.Generator, chosen: Settings) -> float:
         for tensor, g in zip(tensors.values(), grads, strict=True):
             if g is not None:
                 tensor.update(np.asarray(g))
-    ours = reference.params
-    return max(float(np.max(np.abs(ours[name] - tensor.param))) for name, tensor in tensors.items())
+    pairs = [(reference.params[name], tensor.param) for name, tensor in tensors.items()]
+    for metric in SPEC.metrics if chosen.metrics_interval else ():
+        sums = reference.state(sum_of(metric.name))
+        pairs += [(sums[name], np.array(tensor.sums[metric.name])) for name, tensor in tensors.items()]
+    return max(float(np.max(np.abs(ours - expected))) for ours, expected in pairs)
 
 
 def test_no_option_is_forgotten() -> None:

@@ -53,6 +53,11 @@ FIGURES: dict[str, tuple[str, dict[str, Setting], dict[str, tuple[int, int]]]] =
     "neat, relative": ("neat", {"nsa": "relative"}, {"always": (32, 2)}),
     "neat, off": ("neat", {"nsa": "off"}, {"always": (32, 2)}),
     "neat, off, match": ("neat", {"nsa": "off", "coupling": "match"}, {"always": (28, 1)}),
+    # g and m to find the conflict (8), then g, m and the weights, of which two are written (20)
+    "nce": ("nce", {}, {"always": (28, 2)}),
+    "nce, preconditioned": ("nce", {"adaptive_preconditioning": True}, {"always": (40, 2)}),
+    "nce, off": ("nce", {"nce_mode": "off"}, {"always": (20, 1)}),
+    "nce, previous gradient": ("nce", {"opponent_source": "previous_gradient"}, {"always": (36, 2)}),
     "lamb": ("lamb", {}, {"always": (40, 2)}),
     "adafactor": ("adafactor", {}, {"ndim_param_ge_2": (24, 3), "not_ndim_param_ge_2": (32, 2)}),
     "nested": ("nested", {}, {"due_k_gt_1": (72, 2), "due_not_k_gt_1": (60, 2), "not_due": (36, 1)}),

@@ -1,0 +1,25 @@
+"""Names of what a rule's metrics are kept in, and what is read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+INTERVAL = "metrics_interval"
+"""The hyper-parameter: updates of a parameter between samples; 0: none are taken."""
+SAMPLES = "metric_samples"
+"""The state that counts the samples of a tensor."""
+_PREFIX = "metric_"
+
+
+def sum_of(metric: str) -> str:
+    """The state that holds the sum of a metric's samples."""
+    return _PREFIX + metric
+
+
+def means(metrics: Sequence[str], states: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Every metric's mean over all samples of all tensors; empty where there is none."""
+    found = list(states)
+    samples = sum(state[SAMPLES] for state in found)
+    if not samples:
+        return {}
+    return {name: sum(state[sum_of(name)] for state in found) / samples for name in metrics}
