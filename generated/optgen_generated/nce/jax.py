@@ -159,6 +159,15 @@ RULE = RuleInfo(
     reach="tensor",
     folder=str(Path(__file__).parent),
     origin="shipped",
+    metrics=(
+        "mean_conflict_ratio",
+        "mean_correction_ratio",
+        "mean_update_alignment",
+        "mean_opponent_norm",
+        "correction_active_fraction",
+        "mean_effective_alpha",
+        "mean_gradient_noise",
+    ),
 )
 
 
