@@ -11,7 +11,7 @@ from optgen.frontends.evaluate import PREFIX
 from optgen.frontends.layout import fit, fitted
 from optgen.frontends.needs import Needs, needs
 from optgen.frontends.python_text import WIDTH, Expressions, literal, number, value
-from optgen.frontends.settling import conditions
+from optgen.frontends.settling import conditions, hyper_only, inlined, substitute
 from optgen.frontends.torch_arguments import argument_of, arguments, uses
 from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import Hyper, Setting, Spec, State
@@ -139,6 +139,7 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     require = [f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})" for expr, text in spec.require]
     lines += _tuple("require", require) if require else []
     lines += _cautions(spec)
+    lines += _shows(spec)
     if spec.presets:
         lines.append("    presets={")
         lines += [f"        {literal(name)}: {_preset(spec, settings)}," for name, settings in spec.presets.items()]
@@ -171,6 +172,18 @@ def _cautions(spec: Spec) -> list[str]:
     if not entries:
         return []
     return ["    cautions=(", *(f"        {line}{',' if line == ')' else ''}" for line in entries), "    ),"]
+
+
+def _shows(spec: Spec) -> list[str]:
+    """Functions of hypers and the number of the latest step. UsageError for what only kernels can know."""
+    known, lines = inlined(spec, ("step",)), list[str]()
+    write = Expressions(lambda name: "step" if name == "step" else _hyper(name))
+    for shown in spec.shows:
+        value = substitute(shown.value, known)
+        if not hyper_only(value, spec, ("step",)):
+            raise UsageError(f"{shown.loc}: what a rule shows is made of hypers and step; {shown.name} is not")
+        lines.append(f"        {literal(shown.name)}: lambda hyper, step: {write.text(value)},")
+    return ["    shows={", *lines, "    },"] if lines else []
 
 
 def _tuple(name: str, entries: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from optgen.frontends.python_text import META_FUNCTIONS, SCALAR_FUNCTIONS, canonical
@@ -107,14 +107,14 @@ def _crosses_elements(call: Call) -> bool:
     return call.keyword("over") is not None or FUNCTIONS[call.function].family in ("graph", "library", "random")
 
 
-def hyper_only(expr: Expr, spec: Spec) -> bool:
-    """Whether an expression reads hyper-parameters and nothing else."""
+def hyper_only(expr: Expr, spec: Spec, also: Collection[str] = ()) -> bool:
+    """Whether an expression reads hyper-parameters, what else is named, and nothing more."""
     calls = all(node.function in SCALAR_FUNCTIONS for node in walk(expr) if isinstance(node, Call))
-    return calls and all(name in spec.hypers or name in CONSTANTS for name in names_in(expr))
+    return calls and all(name in spec.hypers or name in CONSTANTS or name in also for name in names_in(expr))
 
 
-def inlined(spec: Spec) -> Mapping[str, Expr]:
-    """Locals assigned once, outside branches, from hyper-parameters alone: they are names for such expressions."""
+def inlined(spec: Spec, also: Collection[str] = ()) -> Mapping[str, Expr]:
+    """Locals assigned once, outside branches, from hyper-parameters (and `also`) alone: names for such expressions."""
     counts: dict[str, int] = {}
     for stage in spec.stages.values():
         for statement in statements(stage):
@@ -127,7 +127,7 @@ def inlined(spec: Spec) -> Mapping[str, Expr]:
             if isinstance(statement, Assign) and len(statement.targets) == 1 and counts[statement.targets[0]] == 1:
                 value = substitute(statement.value, known)
                 target = statement.targets[0]
-                if hyper_only(value, spec) and target not in spec.states and target not in ("param", "g", "d"):
+                if hyper_only(value, spec, also) and target not in spec.states and target not in ("param", "g", "d"):
                     known[target] = value
     return known
 

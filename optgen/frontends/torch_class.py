@@ -10,7 +10,7 @@ from optgen.errors import UsageError
 from optgen.frontends.python_text import comment, docstring_text
 from optgen.frontends.rule_record import import_text, record, record_imports
 from optgen.frontends.torch_arguments import argument_of, uses
-from optgen.frontends.torch_signature import class_text
+from optgen.frontends.torch_signature import DEPTH_BASE, class_text
 from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.model import Spec
 
@@ -19,6 +19,7 @@ _TAKEN = {
     *("RuleInfo", "HyperInfo", "StateInfo", "InputInfo", "Requirement", "Domain", "Hypers", "Meta", "Settled"),
     *(
         "Optimizer",
+        "DepthOptimizer",
         "Params",
         "Players",
         "Edge",
@@ -99,9 +100,10 @@ def _imports(body: str) -> str:
     lines.append(f"from typing import {', '.join(['ClassVar', *used('Literal')])}")
     lines += ["", "from torch import Tensor", ""] if used("Tensor") else [""]
     lines += record_imports(body)
+    lines += [f"from optgen.runtime.torch_depths import {DEPTH_BASE}"] if used(DEPTH_BASE) else []
     groups = used("Depths", "Edge", "PerParameter", "Players")
     if groups:
         lines.append(import_text("optgen.runtime.torch_groups", groups))
-    lines.append(import_text("optgen.runtime.torch_optimizer", ["Optimizer", "Params"]))
+    lines.append(import_text("optgen.runtime.torch_optimizer", [*used("Optimizer"), "Params"]))
     lines.append(import_text("optgen.runtime.torch_storage", ["StateDtype"]))
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from optgen.frontends.python_text import WIDTH, docstring_text
 from optgen.frontends.torch_arguments import Argument, arguments, uses
 from optgen.runtime.torch_flags import POLICY
 from optgen.spec.model import Spec
+from optgen.spec.vocabulary import SETTER
 
 FLAGS = (
     ("maximize", "bool", "False"),
@@ -28,6 +29,8 @@ STORAGE = (
     ("strict", "bool", "False"),
 )
 
+#: Base of optimizers whose rule reads a tensor's depth.
+DEPTH_BASE = "DepthOptimizer"
 #: What the namespace offers beside the classes.
 _STATE = ("load_state", "save_state", "state_of")
 _FROM_TORCH = "def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer: ..."
@@ -47,13 +50,13 @@ def class_text(spec: Spec) -> str:
     if per_parameter:
         entries = ", ".join(f'"{name}": {name}' for name in per_parameter)
         lines.append(f"            per_parameter={{{entries}}},")
-    return "\n".join([*lines, "        )"])
+    return "\n".join([*lines, "        )", *_methods(spec, bodies=True)])
 
 
 def torch_stub(specs: Iterable[Spec]) -> str:
     """Text of the stub that tells editors and type checkers the signatures of every shipped rule's torch optimizer."""
     classes = [
-        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ..."])
+        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ...", *_methods(spec, bodies=False)])
         for spec in sorted(specs, key=lambda spec: spec.class_name)
     ]
     body = "\n\n".join([_FROM_TORCH, *classes])
@@ -64,17 +67,37 @@ def torch_stub(specs: Iterable[Spec]) -> str:
     lines += ["", "from torch.optim import Optimizer as TorchOptimizer", ""]
     lines += ["from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint"]
     lines += ["from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint"]
+    lines += [f"from optgen.runtime.torch_depths import {DEPTH_BASE}"] if uses(body, DEPTH_BASE) else []
     lines += [f"from optgen.runtime.torch_groups import {', '.join(groups)}"] if groups else []
     lines += [f"from optgen.runtime.torch_neutral import {name} as {name}" for name in _STATE]
     lines.append("from optgen.runtime.torch_optimizer import Optimizer, Params")
     lines += ["from optgen.runtime.torch_storage import StateDtype"] if uses(body, "StateDtype") else []
+    lines.append("from optgen.runtime.torch_trace import trace_layers as trace_layers")
     # Last, because in a folder of that name the formatter takes it for one of ours.
     lines += ["from torch import Tensor"] if uses(body, "Tensor") else []
     return "\n".join([*lines, "", body, ""])
 
 
 def _head(spec: Spec) -> list[str]:
-    return [f"class {spec.class_name}(Optimizer):", _docstring(spec, arguments(spec), _extra_arguments(spec)), ""]
+    base = DEPTH_BASE if works_on(spec, "depth") else "Optimizer"
+    return [f"class {spec.class_name}({base}):", _docstring(spec, arguments(spec), _extra_arguments(spec)), ""]
+
+
+def _methods(spec: Spec, *, bodies: bool) -> list[str]:
+    """Methods that set a hyper of a running optimizer, and properties that show what the rule shows."""
+    lines: list[str] = []
+    for hyper in spec.hypers.values():
+        if name := hyper.names.get(SETTER):
+            kind = {"int": "int", "bool": "bool", "choice": "str"}.get(hyper.kind, "float")
+            lines += ["", f"    def {name}(self, {hyper.name}: {kind}) -> None:"]
+            lines += [f'        """Sets {hyper.name} of every group, from the next step on."""']
+            lines += [f'        self._set_hyper("{hyper.name}", {hyper.name})'] if bodies else []
+    for shown in spec.shows:
+        lines += ["", "    @property", f"    def {shown.name}(self) -> float:"]
+        about = docstring_text(shown.name.replace("_", " ").capitalize())
+        lines += [f'        """{about} of the latest step, with values as they are now."""']
+        lines += [f'        return self._shown("{shown.name}")'] if bodies else []
+    return lines
 
 
 def _signature(spec: Spec) -> list[str]:

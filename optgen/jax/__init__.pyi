@@ -639,8 +639,12 @@ def nested(
     short_term_weight: Scalar = 0.1,
     medium_term_weight: Scalar = 0.3,
     long_term_weight: Scalar = 0.6,
+    use_gradient_compression: bool = False,
     compression_rank: Scalar = 0,
     interval: Scalar = 0,
+    auto_schedule: bool = True,
+    layer_interval: Scalar = 0,
+    default_interval: Scalar = 1,
     max_interval: Scalar = 6,
     schedule_curve: Literal["linear", "exponential", "cosine"] = "cosine",
     reverse_depth_order: bool = True,
@@ -681,8 +685,12 @@ def nested(
         short_term_weight: weight of the fast memory (fixed, adaptive) (>= 0)
         medium_term_weight: weight of the middle memory (fixed, adaptive) (>= 0)
         long_term_weight: weight of the slow memory (fixed, adaptive) (>= 0)
+        use_gradient_compression: memories see gradients of low rank, if compression_rank says which
         compression_rank: rank of what memories see; 0: all of it (int >= 0)
-        interval: steps between updates; 0: from the depth (int >= 0)
+        interval: steps between updates; 0: as auto_schedule says (int >= 0)
+        auto_schedule: intervals from the depth; false: from layer_interval and default_interval
+        layer_interval: steps between updates without auto_schedule; 0: default_interval (int >= 0)
+        default_interval: steps between updates of what layer_update_intervals leaves out (int >= 1)
         max_interval: steps between updates of the slowest layer (int >= 1)
         schedule_curve: how intervals grow with depth
         reverse_depth_order: true: deeper layers step less often; false: earlier ones
@@ -696,8 +704,8 @@ def nested(
         lr_decay_fraction: share of the cycle in which it falls ([0, 1])
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
-        compat: reference repeats the published code: intervals up to max_interval + 1, exponent step + 1, raw
-            logits
+        compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         depths: whole numbers that count layers, or relative depths in [0, 1]

@@ -165,12 +165,17 @@ def _no_presets() -> Mapping[str, Mapping[str, object]]:
     return MappingProxyType({})
 
 
+def _nothing_shown() -> Mapping[str, Callable[[Hypers, int], float]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class RuleInfo:
     """A rule as its generated optimizer knows it.
 
     `settle` gives the choices and the truth of every condition on hyper-parameters alone: kernels are built for these.
     `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
+    `shows` gives numbers that an optimizer shows of itself, from a group's hypers and the number of its latest step.
     `arm` says which of several rules, `arms`, a tensor gets (None: there is but one).
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
     where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
@@ -193,6 +198,7 @@ class RuleInfo:
     inputs: tuple[InputInfo, ...] = ()
     require: tuple[Requirement, ...] = ()
     cautions: tuple[Caution, ...] = ()
+    shows: Mapping[str, Callable[[Hypers, int], float]] = field(default_factory=_nothing_shown)
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=_no_presets)
     matrix: str = "trailing"
     layers: bool = False

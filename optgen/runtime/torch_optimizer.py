@@ -313,6 +313,19 @@ class Optimizer(EvaluationWeights, Metrics):
             if only is None or group is only:
                 group[DEPTHS] = [f if value is None else value for value, f in zip(taken, fallback, strict=True)]
 
+    def _set_hyper(self, name: str, value: object) -> None:
+        """Sets a hyper-parameter of every group. HyperError, and nothing set, for a value that cannot be."""
+        hyper = self.RULE.hyper(name)
+        accepted = torch_checks.accept(hyper, value, "every group")
+        for group in self.param_groups:
+            group[hyper.key] = accepted
+
+    def _shown(self, name: str) -> float:
+        """What the rule shows under a name, of the latest step and the first group as it is now."""
+        return float(
+            self.RULE.shows[name](torch_groups.hypers_of(self.RULE, self.param_groups[0], 0), self._global_step)
+        )
+
     # --- saving and loading
 
     def state_dict(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def check_program(top: Fields, spec: Spec, complete: bool) -> None:
     if _check_default_update(top, spec):
         for expr in stage_expressions(spec.stages):
             checker.check(expr)
-    for metric in spec.metrics:
+    for metric in (*spec.metrics, *spec.shows):
         checker.check(metric.value)
     if spec.evaluate is not None:
         names = frozenset(spec.hypers) | spec.states.keys() | CONSTANTS.keys() | {"param", "t", "step"}
@@ -120,7 +120,7 @@ def _check_paths(top: Fields, spec: Spec) -> None:
         if spec.kind == "transform" and stage == "direction":
             flow.sure.add("d")
         flow.run(spec.stages[stage])
-    for metric in spec.metrics:
+    for metric in (*spec.metrics, *spec.shows):
         flow.read(metric.value)
     wanted = {name for metric in spec.metrics for name in names_in(metric.value)} | {"param"}
     if spec.evaluate is not None:

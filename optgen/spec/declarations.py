@@ -35,6 +35,7 @@ from optgen.spec.vocabulary import (
     PER_PARAMETER,
     RESPELLED,
     SAVED_NAMES,
+    SETTER,
     STATE_KEYS,
     WARN_KEYS,
     name_problem,
@@ -214,10 +215,10 @@ def read_inputs(top: Fields) -> Mapping[str, Input]:
     return MappingProxyType(found)
 
 
-def read_metrics(top: Fields) -> tuple[Metric, ...]:
-    """Every metric."""
+def read_metrics(top: Fields, key: str = "metrics") -> tuple[Metric, ...]:
+    """Every metric, or what else is computed under names."""
     found: list[Metric] = []
-    for name, where, node in top.tables("metrics"):
+    for name, where, node in top.tables(key):
         _check_name(top.report, name, where, "metric")
         if (value := read_expression(top.source, node)) is not None:
             text = " ".join(node.value.split()) if isinstance(node, Word) else ""
@@ -377,7 +378,7 @@ def _symbol(fields: Fields) -> str:
 def _names(fields: Fields, pattern: re.Pattern[str]) -> Mapping[str, str]:
     """The spellings per framework that a hyper or state gives, and the argument that sets it per parameter."""
     found: dict[str, str] = {}
-    for framework in (*FRAMEWORKS, PER_PARAMETER):
+    for framework in (*FRAMEWORKS, PER_PARAMETER, SETTER):
         word = fields.word(framework)
         if word and not pattern.fullmatch(word):
             fields.report.error(fields.at(framework), f'"{word}" cannot be an argument', "write a name, or `eps[0]`")

@@ -42,6 +42,7 @@ def evaluation(spec: Spec) -> Spec | None:
         claims=(),
         examples=(),
         metrics=(),
+        shows=(),
         path=f"{spec.path}{MARK}",
         digest=digest(f"{spec.digest}{MARK}"),
         evaluates=True,

@@ -123,6 +123,7 @@ class _Joiner:
             claims=self._claims(),
             examples=self._examples(),
             metrics=metrics,
+            shows=tuple(replace(s, value=renamed(s.value, self.arms[0].names)) for s in self.rule.shows),
             path=self.rule.path if alone else "+".join(_address(piece) for piece in self.pieces),
             text=text,
             digest=digest(text),

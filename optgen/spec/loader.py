@@ -244,6 +244,7 @@ def _written(top: Fields, text: str = "") -> Spec:
             ),
         ),
         metrics=metrics,
+        shows=read_metrics(top, "shows"),
         path=source.path,
         text=text or source.text,
         digest=digest(text or source.text),

@@ -273,6 +273,7 @@ class Spec:
     claims: tuple[Claim, ...]
     examples: tuple[Example, ...]
     metrics: tuple[Metric, ...]
+    shows: tuple[Metric, ...]
     path: str
     text: str = field(repr=False)
     digest: str

@@ -36,6 +36,7 @@ TOP_KEYS = (
     "claims",
     "example",
     "metrics",
+    "shows",
 )
 COMPOSITION_KEYS = (
     *("optgen", "name", "title", "reference", "class", "doc", "compose", "defaults"),
@@ -46,7 +47,9 @@ REQUIRED_KEYS = ("optgen", "name", "title")
 FRAMEWORKS = ("torch", "optax", "keras")
 #: The argument that gives a hyper one value per parameter.
 PER_PARAMETER = "per_parameter"
-HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", PER_PARAMETER, *FRAMEWORKS)
+#: The method that sets a hyper of a running optimizer.
+SETTER = "setter"
+HYPER_KEYS = ("default", "domain", "choices", "over", "doc", "symbol", PER_PARAMETER, SETTER, *FRAMEWORKS)
 STATE_KEYS = ("start", "dtype", "doc", "symbol", *FRAMEWORKS)
 WARN_KEYS = ("when", "say")
 #: What conditions of warnings may read beside hypers: the largest weighted degree of the graph of layers, 0 without.

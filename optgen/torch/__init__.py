@@ -2,7 +2,7 @@
 
 The classes are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
 `from_torch` goes on where a running optimizer of torch's is. `save_checkpoint` and `load_checkpoint` write and read
-files that are never half written.
+files that are never half written. `trace_layers` says which layers of a model feed which.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
     from optgen.runtime.torch_optimizer import Optimizer
 
-_CHECKPOINTS = ("load_checkpoint", "save_checkpoint")
-_STATE = ("load_state", "save_state", "state_of")
+#: What is found elsewhere, by the module it is in.
+_FOUND = {
+    "load_checkpoint": "optgen.runtime.torch_checkpoint",
+    "save_checkpoint": "optgen.runtime.torch_checkpoint",
+    **dict.fromkeys(("load_state", "save_state", "state_of"), "optgen.runtime.torch_neutral"),
+    "trace_layers": "optgen.runtime.torch_trace",
+}
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "torch"))
 
@@ -56,10 +61,8 @@ def __getattr__(name: str) -> object:
         return __dir__()
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _CHECKPOINTS:
-        return getattr(importlib.import_module("optgen.runtime.torch_checkpoint"), name)
-    if name in _STATE:
-        return getattr(importlib.import_module("optgen.runtime.torch_neutral"), name)
+    if name in _FOUND:
+        return getattr(importlib.import_module(_FOUND[name]), name)
     classes = _classes()
     names: list[str] = classes.__all__
     if name not in names:
@@ -69,4 +72,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_classes().__all__, from_torch.__name__, *_CHECKPOINTS, *_STATE])
+    return sorted([*_classes().__all__, from_torch.__name__, *_FOUND])

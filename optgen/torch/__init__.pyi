@@ -6,12 +6,14 @@ from torch.optim import Optimizer as TorchOptimizer
 
 from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint
 from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint
+from optgen.runtime.torch_depths import DepthOptimizer
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_neutral import load_state as load_state
 from optgen.runtime.torch_neutral import save_state as save_state
 from optgen.runtime.torch_neutral import state_of as state_of
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from optgen.runtime.torch_storage import StateDtype
+from optgen.runtime.torch_trace import trace_layers as trace_layers
 from torch import Tensor
 
 def from_torch(optimizer: TorchOptimizer, **arguments: object) -> Optimizer: ...
@@ -1063,7 +1065,7 @@ class NSA(Optimizer):
         strict: bool = False,
     ) -> None: ...
 
-class Nested(Optimizer):
+class Nested(DepthOptimizer):
     """Nested Learning optimizer (three gradient memories, depth schedule).
 
     Three averages of the gradient, fast to slow, are blended into the direction, and deeper layers step less often, on
@@ -1086,8 +1088,12 @@ class Nested(Optimizer):
         short_term_weight: weight of the fast memory (fixed, adaptive) (>= 0)
         medium_term_weight: weight of the middle memory (fixed, adaptive) (>= 0)
         long_term_weight: weight of the slow memory (fixed, adaptive) (>= 0)
+        use_gradient_compression: memories see gradients of low rank, if compression_rank says which
         compression_rank: rank of what memories see; 0: all of it (int >= 0)
-        interval: steps between updates; 0: from the depth (int >= 0)
+        interval: steps between updates; 0: as auto_schedule says (int >= 0)
+        auto_schedule: intervals from the depth; false: from layer_interval and default_interval
+        layer_interval: steps between updates without auto_schedule; 0: default_interval (int >= 0)
+        default_interval: steps between updates of what layer_update_intervals leaves out (int >= 1)
         max_interval: steps between updates of the slowest layer (int >= 1)
         schedule_curve: how intervals grow with depth
         reverse_depth_order: true: deeper layers step less often; false: earlier ones
@@ -1101,9 +1107,11 @@ class Nested(Optimizer):
         lr_decay_fraction: share of the cycle in which it falls ([0, 1])
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
-        compat: reference repeats the published code: intervals up to max_interval + 1, exponent step + 1, raw
-            logits
+        compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
+        layer_update_intervals: layer_interval of each parameter: one per parameter, or a map from name patterns
+            (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from name patterns
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
@@ -1134,8 +1142,12 @@ class Nested(Optimizer):
         short_term_weight: float | Tensor = 0.1,
         medium_term_weight: float | Tensor = 0.3,
         long_term_weight: float | Tensor = 0.6,
+        use_gradient_compression: bool = False,
         compression_rank: int = 0,
         interval: int = 0,
+        auto_schedule: bool = True,
+        layer_interval: int = 0,
+        default_interval: int = 1,
         max_interval: int = 6,
         schedule_curve: Literal["linear", "exponential", "cosine"] = "cosine",
         reverse_depth_order: bool = True,
@@ -1151,6 +1163,7 @@ class Nested(Optimizer):
         lr_warmup_start_fraction: float | Tensor = 0.01,
         compat: Literal["ours", "reference"] = "ours",
         intervals: PerParameter = None,
+        layer_update_intervals: PerParameter = None,
         depths: Depths = None,
         maximize: bool = False,
         foreach: bool | None = None,
@@ -1164,6 +1177,13 @@ class Nested(Optimizer):
         seed: int = 0,
         strict: bool = False,
     ) -> None: ...
+
+    def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
+        """Sets steps_per_epoch of every group, from the next step on."""
+
+    @property
+    def current_learning_rate(self) -> float:
+        """Current learning rate of the latest step, with values as they are now."""
 
 class NovoGrad(Optimizer):
     """Normalised gradients with second moments per tensor.

@@ -36,7 +36,7 @@ SMALL: Mapping[str, tuple[int, ...]] = {
     "f.w": (2500,),
 }
 #: Library calls are not part of element kernels yet; a hyper that asks for one is refused, with its place in the text.
-REFUSED = {("nested", "compression_rank", 2)}
+REFUSED: set[tuple[str, str, object]] = set()
 
 
 def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:

@@ -25,8 +25,12 @@ class Settings:
     short_term_weight: float = 0.1
     medium_term_weight: float = 0.3
     long_term_weight: float = 0.6
+    use_gradient_compression: bool = False
     compression_rank: int = 0
     interval: int = 0
+    auto_schedule: bool = True
+    layer_interval: int = 0
+    default_interval: int = 1
     max_interval: int = 6
     schedule_curve: str = "cosine"
     reverse_depth_order: bool = True
@@ -55,6 +59,8 @@ def interval_of(s: Settings, depth: float) -> int:
     """Steps between updates at a relative depth."""
     if s.interval:
         return s.interval
+    if not s.auto_schedule:
+        return s.layer_interval or s.default_interval
     r = 1 - depth if s.reverse_depth_order else depth
     x = {
         "linear": s.max_interval * (1 - r) + 1,
@@ -105,7 +111,7 @@ class Tensor:
 
     def compressed(self, g: Array) -> Array:
         rank = self.settings.compression_rank
-        if not rank or g.ndim < 2:
+        if not (self.settings.use_gradient_compression and rank) or g.ndim < 2:
             return g
         u, d, v = np.linalg.svd(g.reshape(g.shape[0], -1), full_matrices=False)
         return ((u[:, :rank] * d[:rank]) @ v[:rank]).reshape(g.shape)
@@ -134,9 +140,8 @@ class Tensor:
         if s.amsgrad:
             self.v_max = top = np.maximum(self.v_max, self.v)
         rate = rate_of(s, t)
-        self.param = self.param - rate * (
-            c / (np.sqrt(top / (1 - s.beta2**exponent)) + s.eps) + s.weight_decay * self.param
-        )
+        decay = 0.0 if s.compat == "reference" else s.weight_decay
+        self.param = self.param - rate * (c / (np.sqrt(top / (1 - s.beta2**exponent)) + s.eps) + decay * self.param)
         if s.accumulate_gradients:
             self.acc, self.count = np.zeros_like(self.param), 0
 
@@ -153,5 +158,5 @@ class Tensor:
         if s.attention_score == "dot":
             return softmax([d / math.sqrt(q.size + 1e-8) for d in dots])
         return softmax(
-            [d / (length * math.sqrt(float((x * x).sum())) + 1e-8) for d, x in zip(dots, self.memories, strict=True)]
+            [d / max(length * math.sqrt(float((x * x).sum())), 1e-30) for d, x in zip(dots, self.memories, strict=True)]
         )

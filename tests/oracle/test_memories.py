@@ -52,7 +52,10 @@ CASES: dict[str, dict[str, Any]] = {
     "warm": {"warmup_steps": 7},
     "latest gradient": {"accumulate_gradients": False},
     "amsgrad": {"amsgrad": True},
-    "compressed": {"compression_rank": 1},
+    "compressed": {"use_gradient_compression": True, "compression_rank": 1},
+    "a rank alone": {"compression_rank": 1},
+    "manual": {"auto_schedule": False, "default_interval": 2},
+    "manual, of layers": {"auto_schedule": False, "default_interval": 2, "layer_interval": 3},
     "epochs": {"steps_per_epoch": 9},
     "epochs of other shares": {
         "steps_per_epoch": 13,

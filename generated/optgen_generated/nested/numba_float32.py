@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float32, generated from nested.yaml.
 
-spec 881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006
+spec 299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,16 +44,16 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': '881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006',
+ 'digest': '299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
              'attention_score': 'dot',
              'compat': 'ours',
-             'compression_rank > 0': False,
              'maximize': False,
              'memory_blend_mode': 'attention',
-             'schedule_curve': 'cosine'},
+             'schedule_curve': 'cosine',
+             'use_gradient_compression and compression_rank > 0': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},
  'hypers': ['lr',
             'beta1',
@@ -65,8 +65,12 @@ MANIFEST = {'abi': 1,
             'short_term_weight',
             'medium_term_weight',
             'long_term_weight',
+            'use_gradient_compression',
             'compression_rank',
             'interval',
+            'auto_schedule',
+            'layer_interval',
+            'default_interval',
             'max_interval',
             'reverse_depth_order',
             'warmup_steps',
@@ -291,7 +295,7 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
         # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
         d = c / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
         param = param_at[i]
-        # param = param - rate*(d + weight_decay*param)
+        # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
         param_new = param - rate * (d + weight_decay * param)
         acc_at[i] = f4(0.0)
         l_at[i] = l_new
@@ -378,7 +382,7 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
         # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
         d = c / (np.sqrt(v_new * inverse_one_minus_beta2_to_t) + eps)
         param = param_at[i]
-        # param = param - rate*(d + weight_decay*param)
+        # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
         param_new = param - rate * (d + weight_decay * param)
         l_at[i] = l_new
         m_at[i] = m_new
@@ -392,7 +396,7 @@ def stage_0_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 28)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     step = f8_stream(ctx[STEP], 1)
@@ -439,37 +443,35 @@ def stage_0_tensor(ctx, begin, end):
             updates = f8(load_f4(address[t, 8])) + 1.0
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
             tensor_value[t, 13] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
-            steps_per_epoch = hyper[t, 18]
-            # i = (step - 1) % steps_per_epoch
-            i_1 = (step[0] - 1.0) % steps_per_epoch if steps_per_epoch != 0 else 0.0
-            lr_warmup_fraction = hyper[t, 19]
-            # warm_end = lr_warmup_fraction*steps_per_epoch
-            warm_end = lr_warmup_fraction * steps_per_epoch
-            lr_hold_fraction = hyper[t, 20]
-            # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
-            hold_end = warm_end + lr_hold_fraction * steps_per_epoch
-            # rise = minimum(i/maximum(warm_end, 1), 1)
-            rise = minimum(i_1 / maximum(warm_end, 1.0), 1.0)
-            lr_decay_fraction = hyper[t, 21]
-            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            fall = minimum((i_1 - hold_end) / maximum(lr_decay_fraction * steps_per_epoch, 1.0), 1.0)
-            lr_warmup_start_fraction = hyper[t, 23]
-            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            low = lr_warmup_start_fraction + (1.0 - lr_warmup_start_fraction) * rise
-            lr_min_fraction = hyper[t, 22]
+            steps_per_epoch = hyper[t, 22]
+            # length = maximum(steps_per_epoch, 1)
+            length = maximum(steps_per_epoch, 1.0)
+            # i = (maximum(step, 1) - 1) % length
+            i_1 = (maximum(step[0], 1.0) - 1.0) % length if length != 0 else 0.0
+            lr_warmup_fraction = hyper[t, 23]
+            # warm_end = lr_warmup_fraction*length
+            warm_end = lr_warmup_fraction * length
+            lr_hold_fraction = hyper[t, 24]
+            # hold_end = warm_end + lr_hold_fraction*length
+            hold_end = warm_end + lr_hold_fraction * length
+            lr_warmup_start_fraction = hyper[t, 27]
+            # rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*minimum(i/maximum(warm_end, 1), 1)
+            rise = lr_warmup_start_fraction + (1.0 - lr_warmup_start_fraction) * minimum(i_1 / maximum(warm_end, 1.0), 1.0)
+            lr_min_fraction = hyper[t, 26]
+            lr_decay_fraction = hyper[t, 25]
+            # fall = 1 - (1 - lr_min_fraction)*minimum((i - hold_end)/maximum(lr_decay_fraction*length, 1), 1)
+            fall = 1.0 - (1.0 - lr_min_fraction) * minimum((i_1 - hold_end) / maximum(lr_decay_fraction * length, 1.0), 1.0)
             lr = hyper[t, 0]
-            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            rate = lr * (low if i_1 < warm_end else (1.0 if i_1 < hold_end else 1.0 - fall * (1.0 - lr_min_fraction)))
-            # if steps_per_epoch > 0:
-            rate_1 = rate if steps_per_epoch > 0.0 else lr
-            tensor_value[t, 16] = rate_1  # rate
+            # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
+            rate = lr * (1.0 if (steps_per_epoch == 0.0) | (warm_end <= i_1) & (i_1 < hold_end) else (rise if i_1 < warm_end else fall))
+            tensor_value[t, 16] = rate
             tensor_value[t, 0] = short_term_decay_1  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_1  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_1  # long_term_decay
             tensor_value[t, 11] = beta2
             eps = hyper[t, 3]
             tensor_value[t, 14] = eps
-            weight_decay = hyper[t, 17]
+            weight_decay = hyper[t, 21]
             tensor_value[t, 15] = weight_decay
         elif variant[t] == 2:
             short_term_decay_2 = hyper[t, 4]
@@ -489,37 +491,35 @@ def stage_0_tensor(ctx, begin, end):
             updates_1 = f8(load_f4(address[t, 8])) + 1.0
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
             tensor_value[t, 13] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
-            steps_per_epoch_1 = hyper[t, 18]
-            # i = (step - 1) % steps_per_epoch
-            i_2 = (step[0] - 1.0) % steps_per_epoch_1 if steps_per_epoch_1 != 0 else 0.0
-            lr_warmup_fraction_1 = hyper[t, 19]
-            # warm_end = lr_warmup_fraction*steps_per_epoch
-            warm_end_1 = lr_warmup_fraction_1 * steps_per_epoch_1
-            lr_hold_fraction_1 = hyper[t, 20]
-            # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
-            hold_end_1 = warm_end_1 + lr_hold_fraction_1 * steps_per_epoch_1
-            # rise = minimum(i/maximum(warm_end, 1), 1)
-            rise_1 = minimum(i_2 / maximum(warm_end_1, 1.0), 1.0)
-            lr_decay_fraction_1 = hyper[t, 21]
-            # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-            fall_1 = minimum((i_2 - hold_end_1) / maximum(lr_decay_fraction_1 * steps_per_epoch_1, 1.0), 1.0)
-            lr_warmup_start_fraction_1 = hyper[t, 23]
-            # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-            low_1 = lr_warmup_start_fraction_1 + (1.0 - lr_warmup_start_fraction_1) * rise_1
-            lr_min_fraction_1 = hyper[t, 22]
+            steps_per_epoch_1 = hyper[t, 22]
+            # length = maximum(steps_per_epoch, 1)
+            length_1 = maximum(steps_per_epoch_1, 1.0)
+            # i = (maximum(step, 1) - 1) % length
+            i_2 = (maximum(step[0], 1.0) - 1.0) % length_1 if length_1 != 0 else 0.0
+            lr_warmup_fraction_1 = hyper[t, 23]
+            # warm_end = lr_warmup_fraction*length
+            warm_end_1 = lr_warmup_fraction_1 * length_1
+            lr_hold_fraction_1 = hyper[t, 24]
+            # hold_end = warm_end + lr_hold_fraction*length
+            hold_end_1 = warm_end_1 + lr_hold_fraction_1 * length_1
+            lr_warmup_start_fraction_1 = hyper[t, 27]
+            # rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*minimum(i/maximum(warm_end, 1), 1)
+            rise_1 = lr_warmup_start_fraction_1 + (1.0 - lr_warmup_start_fraction_1) * minimum(i_2 / maximum(warm_end_1, 1.0), 1.0)
+            lr_min_fraction_1 = hyper[t, 26]
+            lr_decay_fraction_1 = hyper[t, 25]
+            # fall = 1 - (1 - lr_min_fraction)*minimum((i - hold_end)/maximum(lr_decay_fraction*length, 1), 1)
+            fall_1 = 1.0 - (1.0 - lr_min_fraction_1) * minimum((i_2 - hold_end_1) / maximum(lr_decay_fraction_1 * length_1, 1.0), 1.0)
             lr_1 = hyper[t, 0]
-            # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-            rate_2 = lr_1 * (low_1 if i_2 < warm_end_1 else (1.0 if i_2 < hold_end_1 else 1.0 - fall_1 * (1.0 - lr_min_fraction_1)))
-            # if steps_per_epoch > 0:
-            rate_3 = rate_2 if steps_per_epoch_1 > 0.0 else lr_1
-            tensor_value[t, 16] = rate_3  # rate
+            # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
+            rate_1 = lr_1 * (1.0 if (steps_per_epoch_1 == 0.0) | (warm_end_1 <= i_2) & (i_2 < hold_end_1) else (rise_1 if i_2 < warm_end_1 else fall_1))
+            tensor_value[t, 16] = rate_1  # rate
             tensor_value[t, 0] = short_term_decay_2  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_2  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_2  # long_term_decay
             tensor_value[t, 11] = beta2_1  # beta2
             eps_1 = hyper[t, 3]
             tensor_value[t, 14] = eps_1  # eps
-            weight_decay_1 = hyper[t, 17]
+            weight_decay_1 = hyper[t, 21]
             tensor_value[t, 15] = weight_decay_1  # weight_decay
 
 
@@ -591,23 +591,31 @@ def stage_2_tensor(ctx, begin, end):
 @select
 def select_variant(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
-    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 24)
+    hyper = f8_table(ctx[HYPER], ctx[TENSORS], 28)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     step = f8_stream(ctx[STEP], 1)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
-        interval = hyper[t, 11]
-        max_interval = hyper[t, 12]
-        reverse_depth_order = hyper[t, 13]
-        x = minimum(maximum(1.0, np.floor(max_interval * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval) if interval == 0.0 else interval
-        warmup_steps = hyper[t, 14]
-        interval_1 = hyper[t, 11]
-        max_interval_1 = hyper[t, 12]
-        reverse_depth_order_1 = hyper[t, 13]
-        x_1 = minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if interval_1 == 0.0 else interval_1
-        warmup_steps_1 = hyper[t, 14]
-        variant[t] = i8((0.0 if not (x_1 <= 1.0) | (step[0] <= warmup_steps_1) | ((step[0] % x_1 if x_1 != 0 else 0.0) == 0.0) else (1.0 if (not not (x <= 1.0) | (step[0] <= warmup_steps) | ((step[0] % x if x != 0 else 0.0) == 0.0)) & (x > 1.0) else 2.0)))
+        interval = hyper[t, 12]
+        x = interval == 0.0
+        auto_schedule = hyper[t, 13]
+        layer_interval = hyper[t, 14]
+        default_interval = hyper[t, 15]
+        max_interval = hyper[t, 16]
+        reverse_depth_order = hyper[t, 17]
+        x_1 = (layer_interval if layer_interval > 0.0 else default_interval) if x & (not auto_schedule != 0.0) else (minimum(maximum(1.0, np.floor(max_interval * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval) if x else interval)
+        warmup_steps = hyper[t, 18]
+        interval_1 = hyper[t, 12]
+        x_2 = interval_1 == 0.0
+        auto_schedule_1 = hyper[t, 13]
+        layer_interval_1 = hyper[t, 14]
+        default_interval_1 = hyper[t, 15]
+        max_interval_1 = hyper[t, 16]
+        reverse_depth_order_1 = hyper[t, 17]
+        x_3 = (layer_interval_1 if layer_interval_1 > 0.0 else default_interval_1) if x_2 & (not auto_schedule_1 != 0.0) else (minimum(maximum(1.0, np.floor(max_interval_1 * 0.5 * (1.0 + np.cos(3.141592653589793 * (1.0 - meta[t, 5] if reverse_depth_order_1 != 0.0 else meta[t, 5]))) + 1.0 + 1e-09)), max_interval_1) if x_2 else interval_1)
+        warmup_steps_1 = hyper[t, 18]
+        variant[t] = i8((0.0 if not (x_3 <= 1.0) | (step[0] <= warmup_steps_1) | ((step[0] % x_3 if x_3 != 0 else 0.0) == 0.0) else (1.0 if (not not (x_1 <= 1.0) | (step[0] <= warmup_steps) | ((step[0] % x_1 if x_1 != 0 else 0.0) == 0.0)) & (x_1 > 1.0) else 2.0)))
 
 
 FUNCTIONS = {
