@@ -32,5 +32,11 @@ class TritonBackend:
 
         return {name: made.texts[stage] for name, made in compile_kernels(source, "sm_90").items()}
 
+    def interpret(self) -> None:
+        """Readies a process in which kernels are interpreted."""
+        from optgen_triton.interpreted import prepare
+
+        prepare()
+
 
 backend: KernelBackend = TritonBackend()

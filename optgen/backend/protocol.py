@@ -88,3 +88,12 @@ class Assembler(Protocol):
     def assemble(self, source: str, stage: str) -> Mapping[str, str]:
         """The texts of a module's kernels at a stage, by kernel. BackendError if the compiler is missing."""
         ...
+
+
+@runtime_checkable
+class Interpreted(Protocol):
+    """A backend whose kernels an interpreter or simulator runs where their device is missing."""
+
+    def interpret(self) -> None:
+        """Readies this process, which was started for that, before the first kernel."""
+        ...

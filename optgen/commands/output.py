@@ -62,6 +62,21 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     Console().print(made)
 
 
+def followed(items: Iterable[T], count: int, label: Callable[[T], str]) -> Iterator[T]:
+    """Items as they come, so many in all, with a bar below what is printed meanwhile and the last one named in it."""
+    if not on_terminal():
+        yield from items
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=count)
+        for item in items:
+            bar.update(task, description=label(item), advance=1)
+            yield item
+
+
 def tracked(items: Sequence[T], label: Callable[[T], str]) -> Iterator[T]:
     """The items, with a bar below what is printed meanwhile; elsewhere than on a terminal, just the items."""
     if not on_terminal():

@@ -25,6 +25,8 @@ from optgen.runtime.storage import DtypeSet
 
 #: Backends whose modules this runtime can launch, with the device type each serves and the package it needs.
 LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba"), "triton": ("cuda", "triton")}
+#: Interpreters of kernels for graphics processors: the variable of the environment that asks for one, by backend.
+INTERPRETERS: Mapping[str, str] = {"triton": "TRITON_INTERPRET"}
 #: The float64 interpreter: no module, no cache, any rule.
 REFERENCE = "reference"
 #: How names end of rules that set weights to evaluate with; they are built with the rule they belong to.
@@ -66,7 +68,7 @@ def choose_backend(backend: str | None, device: str) -> str:
 
 def _interpreted(backend: str, device: str) -> bool:
     """Whether kernels for a graphics processor run in an interpreter on the CPU, as the environment asks."""
-    return backend == "triton" and device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    return device == "cpu" and backend in INTERPRETERS and os.environ.get(INTERPRETERS[backend]) == "1"
 
 
 def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:

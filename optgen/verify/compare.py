@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.api import compile as compile_rule
 from optgen.api import load
 from optgen.errors import UsageError, suggest
-from optgen.ir.build import MAXIMIZE
 from optgen.ir.kernel_arith import stored
 from optgen.ir.view import Module, view
 from optgen.passes.pipeline import COUPLING, to_kernels
@@ -29,10 +25,10 @@ from optgen.verify.code import COUNTER
 from optgen.verify.reference import Reference, checked
 from optgen.verify.report import Line, Report, Worst
 from optgen.verify.settings import with_off_neutral
+from optgen.verify.side import side_of, single
 
 if TYPE_CHECKING:
-    import torch
-    from optgen.runtime.torch_optimizer import Optimizer
+    pass
 
 Array = NDArray[np.float64]
 Shapes = Mapping[str, tuple[int, ...]] | Sequence[tuple[int, ...]]
@@ -75,6 +71,8 @@ def compare(
     depths: Depths = None,
     seed: int = 0,
     device: str = "cpu",
+    framework: str = "torch",
+    complete: bool | None = None,
 ) -> Report:
     """Run a rule's optimizer on a backend and the float64 reference on the same random gradients, and compare.
 
@@ -84,7 +82,8 @@ def compare(
     step where the optimizer is, as rounding is part of the run. Hypers that are not given are moved off the values at
     which terms of the rule vanish; `overrides` gives single tensors values of their own, by name. Gradients are missing
     now and then; the learning rate is halved on the way. A seed gives the same run every time. `device` is where torch
-    keeps the optimizer's tensors. Raises what compiling or constructing the optimizer raises.
+    keeps the optimizer's tensors. `framework` is the front end ("torch", "jax"). With `complete` no gradient is ever
+    missing; None means so where the front end wants it. Raises what compiling or constructing the optimizer raises.
     """
     spec = rule if isinstance(rule, Spec) else load(rule)
     sets = dtype_sets(dtype)
@@ -103,7 +102,9 @@ def compare(
         given,
         Arrangement(players, edges, laplacian, coupling, depths),
         device,
+        framework,
     )
+    pair.complete = side_of(framework).COMPLETE if complete is None else complete
     records = {slot: _Record(slot) for slot in pair.slots}
     pair.record(records, 0)
     for number in range(1, steps + 1):
@@ -151,12 +152,14 @@ class _Pair:
         given: dict[str, dict[str, Setting]],
         arranged: Arrangement,
         device: str,
+        framework: str,
     ) -> None:
         self.spec = spec
-        self.device = device
+        self.single = side_of(framework).SINGLE
         self.names = list(params)
         self.dtypes = dtypes
         arrays = {name: _held(x, d.param) for (name, x), d in zip(params.items(), dtypes, strict=True)}
+        self.complete = False
         self.rounds = any(set(d.dtypes) & set(NARROW) for d in dtypes)
         self.reference = Reference.arranged(
             spec,
@@ -170,7 +173,8 @@ class _Pair:
         self.kernels = self._bounds(settled, literal=False)
         self.literal = self._bounds(settled, literal=True)
         self.slots = list(dict.fromkeys(slot for own in self.kernels.slots for slot in own))
-        self.optimizer, self.tensors = _optimizer(spec, backend, arrays, dtypes, given, arranged, device)
+        self.side = side_of(framework).make(spec, backend, arrays, dtypes, given, arranged, device)
+        self.slack = self.side.slack
 
     def _bounds(self, settled: Sequence[Mapping[str, Settled]], *, literal: bool) -> Bounds:
         made: dict[tuple[object, ...], Module] = {}
@@ -178,17 +182,19 @@ class _Pair:
         for own, dtype in zip(settled, self.dtypes, strict=True):
             key = (tuple(sorted(own.items())), "" if literal else str(dtype))
             if key not in made:
-                made[key] = literal_kernels(self.spec, own) if literal else view(to_kernels(self.spec, own, str(dtype)))
+                made[key] = literal_kernels(self.spec, own) if literal else self._kernels(own, dtype)
             modules.append(made[key])
         return Bounds(modules, self.reference.world, start_costs(self.spec))
+
+    def _kernels(self, own: Mapping[str, Settled], dtype: DtypeSet) -> Module:
+        found = view(to_kernels(self.spec, own, str(dtype)))
+        return single(found) if self.single and dtype.compute == "float32" else found
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step of everything."""
         if self.rounds:
             self._catch_up()
-        for tensor, g, dtypes in zip(self.tensors, gradients, self.dtypes, strict=True):
-            tensor.grad = None if g is None else _tensor(g, dtypes.grad).to(self.device)
-        self.optimizer.step(None, **inputs)
+        self.side.step(gradients, inputs)
         self.reference.step(gradients, inputs)
         for bounds in (self.kernels, self.literal):
             bounds.step(gradients, inputs)
@@ -206,9 +212,7 @@ class _Pair:
 
     def scale_rate(self, factor: float) -> None:
         """Every tensor's learning rate times a factor."""
-        hyper = self.optimizer.RULE.hyper("lr")
-        for group in self.optimizer.param_groups:
-            group[hyper.key] = group[hyper.key] * factor
+        self.side.scale_rate(factor)
         for tensor in self.reference.world.tensors:
             tensor.hypers = {**tensor.hypers, "lr": cast(float, tensor.hypers["lr"]) * factor}
 
@@ -217,29 +221,21 @@ class _Pair:
         for i, slot, expected, got in self._pairs():
             seen = [self.kernels.seen(slot, x, self.reference.world.tensors[i].param.shape) for x in (expected, got)]
             stored = next(s for s in self.kernels.modules[i].slots if s.name == slot).dtype
-            allowed = difference(self.kernels, self.literal, i, slot)
+            allowed = self.slack * difference(self.kernels, self.literal, i, slot)
             found = _Difference(seen[0], seen[1], np.broadcast_to(allowed, seen[0].shape), stored)
             records[slot].add(found, self.names[i], step)
 
     def _pairs(self) -> Iterator[tuple[int, str, Array, Array]]:
         """Every slot of every tensor: what the reference has, and what the optimizer has."""
-        for i, (own, tensor) in enumerate(zip(self.reference.world.tensors, self.tensors, strict=True)):
-            state = cast("Mapping[str, torch.Tensor]", self.optimizer.state[tensor])
+        for i, own in enumerate(self.reference.world.tensors):
+            held = self.side.values(i)
             for slot in self.kernels.slots[i]:
-                name, _, entry = slot.partition("[")
                 if slot in ("param", MASTER):
-                    yield i, slot, own.param, _numbers(tensor if slot == "param" else state[MASTER])
+                    yield i, slot, own.param, held[slot]
                 elif slot == COUNTER:
-                    yield i, slot, np.array(float(own.t)), _numbers(state[COUNTER])
-                elif name in state:
-                    yield i, slot, own.state[slot], _numbers(state[name][int(entry[:-1])] if entry else state[name])
-
-
-def _tensor(x: Array, dtype: str) -> torch.Tensor:
-    import torch
-
-    make = cast("Callable[[Array], torch.Tensor]", torch.from_numpy)  # pyright: ignore[reportUnknownMemberType]
-    return make(x.copy()).to(cast(torch.dtype, getattr(torch, dtype.removeprefix("torch."))))
+                    yield i, slot, np.array(float(own.t)), held[slot]
+                elif slot in held:
+                    yield i, slot, own.state[slot], held[slot]
 
 
 def _held(x: Array, dtype: str) -> Array:
@@ -247,78 +243,8 @@ def _held(x: Array, dtype: str) -> Array:
     return np.asarray(stored(x, dtype)).astype(np.float64)
 
 
-def _numbers(tensor: torch.Tensor) -> Array:
-    return cast(Array, tensor.detach().double().cpu().numpy().copy())
-
-
 def _settings(spec: Spec, values: Mapping[str, Setting], coupling: str) -> dict[str, Settled]:
     return {**checked(spec, values), COUPLING: coupling}
-
-
-def _optimizer(
-    spec: Spec,
-    backend: str,
-    arrays: Mapping[str, Array],
-    dtypes: Sequence[DtypeSet],
-    given: Mapping[str, Mapping[str, Setting]],
-    arranged: Arrangement,
-    device: str,
-) -> tuple[Optimizer, list[torch.Tensor]]:
-    """The generated optimizer, with a group per run of tensors that share their hypers."""
-    import torch
-
-    cls = compile_rule(spec, framework="torch", backend=backend)
-    tensors = {
-        name: torch.nn.Parameter(_tensor(x, own.param).to(device))
-        for (name, x), own in zip(arrays.items(), dtypes, strict=True)
-    }
-    for tensor, own in zip(tensors.values(), dtypes, strict=True):
-        if own.grad != own.param:
-            tensor.grad_dtype = getattr(torch, own.grad)
-    groups: list[dict[str, Any]] = []
-    for own, run in groupby(tensors, key=lambda name: name if name in given else ""):
-        groups.append({"params": [(name, tensors[name]) for name in run], **_arguments(cls, given[own])})
-    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
-    extra: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if cls.RULE.graph:
-        extra |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
-    extra |= _storage(dtypes)
-    with warnings.catch_warnings():  # how much rounding costs is what is looked at here
-        warnings.filterwarnings("ignore", message=".*without a float32 copy")
-        return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
-
-
-def _storage(dtypes: Sequence[DtypeSet]) -> dict[str, Any]:
-    """The arguments that make an optimizer store as the sets say: they must agree on how state is stored."""
-    chosen = {(own.state, own.states) for own in dtypes if own.compute == "float32"}
-    if len(chosen) > 1:
-        raise UsageError("an optimizer has one state_dtype: the dtype sets of a comparison must agree on it")
-    state, states = chosen.pop() if chosen else ("", ())
-    if state and states:
-        raise UsageError("give state a dtype for all of it (*=DTYPE) or by name, not both")
-    return {
-        "state_dtype": dict(states) or state or None,
-        "master_weights": any(own.master for own in dtypes),
-        "stochastic_rounding": any(own.stochastic for own in dtypes),
-    }
-
-
-def _arguments(cls: type[Optimizer], values: Mapping[str, Setting]) -> dict[str, Any]:
-    """Values by the names that torch arguments have; entries of a tuple together."""
-    arguments: dict[str, Any] = {}
-    for hyper in cls.RULE.hypers:
-        value = values.get(hyper.name, hyper.default)
-        if hyper.index is None:
-            arguments[hyper.key] = value
-        else:
-            entries: dict[int, Any] = arguments.setdefault(hyper.key, {})
-            entries[hyper.index] = value
-    for key, value in arguments.items():
-        if isinstance(value, dict):
-            arguments[key] = tuple(cast("dict[int, Any]", value)[i] for i in range(len(cast("dict[int, Any]", value))))
-    if MAXIMIZE in values:
-        arguments[MAXIMIZE] = values[MAXIMIZE]
-    return arguments
 
 
 def _gradients(pair: _Pair, rng: np.random.Generator) -> list[Array | None]:
@@ -329,7 +255,7 @@ def _gradients(pair: _Pair, rng: np.random.Generator) -> list[Array | None]:
     for tensor, dtype in zip(tensors, pair.dtypes, strict=True):
         scale = 10.0 ** rng.uniform(-2.0, 1.0)
         g = rng.normal(scale=scale, size=tensor.param.shape) * (rng.random(tensor.param.shape) >= _ZERO)
-        missing = rng.random() < _NO_GRADIENT or absent[tensor.layer]
+        missing = (rng.random() < _NO_GRADIENT or absent[tensor.layer]) and not pair.complete
         gradients.append(None if missing else _held(np.asarray(g), dtype.grad))
     return gradients
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tests.backends_triton.interpreted import mend_bfloat16, patch_once
+from tests.backends_triton.interpreted import prepare
 
 import optgen  # isort: skip (triton is told to interpret first)
 import triton
@@ -97,8 +97,7 @@ def check_random(wrong: list[str]) -> None:
 def main() -> None:
     """What does not hold."""
     np.seterr(all="ignore")
-    mend_bfloat16()
-    patch_once()
+    prepare()
     wrong: list[str] = []
     check_random(wrong)
     check_layouts(wrong)

@@ -14,7 +14,7 @@ import optgen
 from optgen.errors import HyperError, UsageError
 from optgen.spec.loader import load, loads
 from optgen.spec.model import Spec
-from optgen.verify import compare
+from optgen.verify import compare, torch_side
 from optgen.verify import compare as compare_function
 from optgen.verify.report import Line, Report, Worst
 
@@ -44,8 +44,8 @@ def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch, what: str) -> 
     spec = load(name)
     assert right in spec.text
     broken = loads(spec.text.replace(right, wrong), f"{name}.yaml")
-    compile_rule = tester.compile_rule
-    monkeypatch.setattr(tester, "compile_rule", lambda _, **options: compile_rule(broken, **options))
+    compile_rule = torch_side.compile_rule
+    monkeypatch.setattr(torch_side, "compile_rule", lambda _, **options: compile_rule(broken, **options))
     for dtype in ("float32", "float64"):
         report = compare(spec, backend="reference", dtype=dtype, shapes=SHAPES, steps=8)
         assert not report.ok, f"{dtype}\n{report}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import optgen.jax
-from optgen.ir.view import Module, view
+from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.jax_transform import Transformation
@@ -20,6 +20,7 @@ from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
 from optgen.verify.reference import Reference
 from optgen.verify.settings import with_off_neutral
+from optgen.verify.side import single
 
 #: In natural order, so that the tree's order and the reference's are one. Short sums: none is carried in slices.
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -123,13 +124,3 @@ class Run:
                 assert not (off > 0).any(), (
                     f"{self.spec.name}: {slot} of {name} is off by {np.nanmax(off):.3g} too much"
                 )
-
-
-def single(module: Module) -> Module:
-    """The same kernels with everything computed in float32, scalars included."""
-    for variant in module.variants:
-        for part in (*variant.stages, *variant.sweeps):
-            for op in part.ops:
-                if op.result is not None and op.result.type == "f64":
-                    op.result.type = "f32"
-    return replace(module, compute="float32")
