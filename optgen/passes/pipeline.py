@@ -80,11 +80,23 @@ def to_variants(
     *,
     scaled: bool = False,
 ) -> Specialised:
-    """The value form of every variant, after the passes that backends of both levels share.
+    """The value form of every variant, ready to be planned.
 
     scaled: gradients come with the scale of a gradient scaler, which is an input.
     """
     tell = watch or _ignore
+    module, facts = _to_scalars(program, settings, tell, scaled=scaled)
+    module = reduction_algebra(module, storage, element_states(program))
+    tell("reduction-algebra", module)
+    module = split_reductions(module)
+    tell("split-reductions", module)
+    return Specialised(module, facts)
+
+
+def _to_scalars(
+    program: rule.ProgramOp, settings: Mapping[str, Setting], tell: Watch, *, scaled: bool = False
+) -> tuple[ModuleOp, dict[str, Setting]]:
+    """The passes that backends of both levels share: every variant in value form, and the facts that were settled."""
     settled = specialise(program, settings)
     tell("settle", settled.module)
     if scaled:
@@ -98,11 +110,7 @@ def to_variants(
     tell("expand-graph", module)
     module = stable_scalars(module)
     tell("stable-scalars", module)
-    module = reduction_algebra(module, storage, element_states(program))
-    tell("reduction-algebra", module)
-    module = split_reductions(module)
-    tell("split-reductions", module)
-    return Specialised(module, dict(sorted(facts.items())))
+    return module, dict(sorted(facts.items()))
 
 
 def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None = None) -> Program:
@@ -116,16 +124,7 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
     tell("build", module)
     program = program_of(module)
     settings = {**default_settings(spec), **settings}
-    settled = specialise(program, settings)
-    tell("settle", settled.module)
-    coupling = str(settings.get(COUPLING, DEFAULT_COUPLING))
-    facts = dict(settled.settled)
-    if _has_graph(settled.module):
-        facts[COUPLING] = "transport" if coupling == "transport" else "match"
-    arrays = expand_graph(settled.module, coupling)
-    tell("expand-graph", arrays)
-    arrays = stable_scalars(arrays)
-    tell("stable-scalars", arrays)
+    arrays, facts = _to_scalars(program, settings, tell)
     variants = [view_variant(op) for op in arrays.body.block.ops if isinstance(op, rule.VariantOp)]
     live = {slot for variant in variants for slot in variant.finals}
     return Program(
@@ -134,7 +133,7 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
         title=spec.title,
         matrix=str(spec.matrix),
         digest=spec.digest,
-        settled=dict(sorted(facts.items())),
+        settled=facts,
         hypers=list(spec.hypers),
         inputs=list(spec.inputs),
         starts=[view_start(s, settings) for s in states_of(program) if s.sym_name.data in live],
