@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ Row: TypeAlias = dict[str, Value]
 
 @dataclass(frozen=True)
 class Leaf:
-    """What is known of a parameter before any step."""
+    """What is known of a parameter before any step. `own` holds hypers that it has for itself."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,6 +30,7 @@ class Leaf:
     role: str
     meta: Meta
     slots: tuple[Slot, ...]
+    own: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
     @property
     def compute(self) -> str:
@@ -47,6 +48,9 @@ class Plan:
     leaves: Sequence[Leaf]
     graph: Graph | None
     unconnected: tuple[str, ...] = ()
+    edges: Sequence[tuple[int, int, float]] | None = None
+    laplacian: str = "combinatorial"
+    coupling: str = "transport"
 
     @property
     def counted(self) -> bool:
@@ -150,7 +154,7 @@ def _world(plan: Plan, tensors: Sequence[Tensor]) -> World:
 
 def _tensor(plan: Plan, leaf: Leaf, row: Row, shared: Mapping[str, Value]) -> Tensor:
     arrays, slots = plan.arrays, {slot.name for slot in leaf.slots}
-    given: Row = {**shared, **metadata(leaf.meta), **{k: v for k, v in row.items() if k not in slots}}
+    given: Row = {**shared, **leaf.own, **metadata(leaf.meta), **{k: v for k, v in row.items() if k not in slots}}
     for name in ("param", "g"):
         given[name] = _seen(plan, leaf, "elem", arrays.cast(row[name], leaf.compute))
     for slot in leaf.slots:

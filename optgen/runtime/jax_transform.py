@@ -9,27 +9,33 @@ import numbers
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optgen.errors import HyperError, UsageError, suggest
-from optgen.runtime import array_modules, array_step, jax_step
-from optgen.runtime.arrangement import Arrangement, layers_of
+from optgen.errors import HyperError, UsageError
+from optgen.runtime import array_modules, jax_layers, jax_report, jax_step
+from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_program import Program
-from optgen.runtime.array_step import Leaf, Plan
-from optgen.runtime.graph import unconnected
-from optgen.runtime.jax_program import ARRAYS
-from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperInfo, RuleInfo, meta_of
+from optgen.runtime.array_step import Plan
+from optgen.runtime.jax_inplace import Site
+from optgen.runtime.jax_layers import Asked, Laid, LayerOrderWarning, PerParameter, lay_out
+from optgen.runtime.jax_report import Description
+from optgen.runtime.rule_info import COUPLING, MATCH, TRANSPORT, HyperInfo, RuleInfo
+
+__all__ = ["Description", "LayerOrderWarning", "PerParameter", "Scalar", "State", "Transformation", "transformation"]
 
 Schedule: TypeAlias = Callable[[Any], Any]
 #: A number, an array that may be traced, or a schedule of the number of steps completed.
 Scalar: TypeAlias = "float | jax.Array | Schedule"
 Given: TypeAlias = "bool | int | float | str | jax.Array | Schedule"
 Tree: TypeAlias = Any
+#: Trees that one transformation remembers, for calls outside of compiled functions.
+_KEPT = 64
+_T = TypeVar("_T")
 
 
 class State(NamedTuple):
@@ -42,16 +48,25 @@ class State(NamedTuple):
 
 
 class Transformation(optax.GradientTransformationExtraArgs):
-    """An optax transformation with a second way to step: `apply(grads, state, params)` gives new parameters and state
-    in one pass, for use under `jax.jit` with both donated."""
+    """An optax transformation with more ways to step and look.
+
+    `apply(grads, state, params)` gives new parameters and state in one pass: on one CPU by the kernels that other front
+    ends use, in place and by one call for all tensors; by the functions of `plain` on other platforms, on several
+    devices, and where the step is batched, differentiated or exported. Under `jax.jit`, donate both, and take them in
+    the order in which they are returned: `jax.jit(lambda params, state, grads: tx.apply(grads, state, params),
+    donate_argnums=(0, 1))`. JAX hands the memory of donated arguments to outputs in order, and the other way round XLA
+    has to copy.
+
+    `plain(grads, state, params)` is the same by plain JAX functions, everywhere. `evaluation_params(state, params)` are
+    the weights to evaluate with, of rules that have others. `describe(params)` says how each parameter is served.
+    """
 
     apply: Callable[..., tuple[Tree, State]]
+    plain: Callable[..., tuple[Tree, State]]
+    evaluation_params: Callable[[State, Tree], Tree]
+    describe: Callable[[Tree], Description]
     #: What `optgen.runtime.jax_neutral` asks about rule, settings and layers.
     engine: Any
-
-
-class LayerOrderWarning(UserWarning):
-    """The order of layers was guessed from names."""
 
 
 def transformation(
@@ -60,61 +75,70 @@ def transformation(
     *,
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
     arrangement: Arrangement | None = None,
+    per_parameter: Mapping[str, PerParameter] | None = None,
 ) -> Transformation:
     """The transformation of a rule.
 
     `given` maps the rule's hyper-parameters to numbers, traced arrays or schedules; those that select code must be
-    known. `order` names the layers from input to output, for rules that look at them. Raises HyperError for values that
-    cannot be, UsageError for arguments that make no sense.
+    known. `order` names the layers from input to output, for rules that look at them; `stacked` the modules whose
+    parameters hold several layers along their first axis; `per_parameter` the hypers that parameters have for
+    themselves. Raises HyperError for values that cannot be, UsageError for arguments that make no sense.
     """
-    engine = _Engine(rule, given, maximize, order, arrangement or Arrangement())
+    own = {hyper.name: (per_parameter or {}).get(hyper.per_parameter) for hyper in rule.hypers if hyper.per_parameter}
+    own = {name: values for name, values in own.items() if values is not None}
+    asked = Asked(order, arrangement or Arrangement(), _names("stacked", stacked), own)
+    engine = _Engine(rule, given, maximize, asked)
     made = Transformation(engine.init, cast(Any, engine.update))
-    made.apply = engine.apply
+    made.apply, made.plain = engine.apply, engine.plain
+    made.evaluation_params, made.describe = engine.evaluation_params, engine.describe
     made.engine = engine
     return made
 
 
+def _names(argument: str, given: Sequence[str]) -> Sequence[str]:
+    if isinstance(given, str):
+        raise UsageError(f"{argument} must be a list of names, got {given!r}")
+    return tuple(given)
+
+
 class _Engine:
-    def __init__(
-        self,
-        rule: RuleInfo,
-        given: Mapping[str, Given],
-        maximize: bool,
-        order: Sequence[str] | None,
-        arrangement: Arrangement,
-    ) -> None:
-        self.rule, self.order, self.arrangement = rule, order, arrangement
-        self.given = {hyper.name: _accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
+    def __init__(self, rule: RuleInfo, given: Mapping[str, Given], maximize: bool, asked: Asked) -> None:
+        self.rule, self.asked = rule, asked
+        self.given = {hyper.name: accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
         known = {name: value for name, value in self.given.items() if isinstance(value, bool | int | float | str)}
         static = {**rule.defaults(), **known}
         for requirement in rule.require:
             words = set(re.findall(r"[A-Za-z_]\w*", requirement.text)) & {hyper.name for hyper in rule.hypers}
             if words <= known.keys() and not requirement.holds(static):
                 raise HyperError(f"{rule.name} needs {requirement.text}")
-        coupling = TRANSPORT if arrangement.coupling == TRANSPORT else MATCH
+        coupling = TRANSPORT if asked.arrangement.coupling == TRANSPORT else MATCH
         self.settled = rule.settled(static, maximize, coupling)
         self._refuse_traced(known)
         self.static = static
         self.program: Program = array_modules.find(rule, self.settled, static, "jax")
+        self.sites: dict[object, Site] = {}
+        self.laid: dict[object, Laid] = {}
 
     def _refuse_traced(self, known: Mapping[str, object]) -> None:
         traced = [hyper.name for hyper in self.rule.hypers if hyper.name not in known]
-        for name in traced:
+        for name in (*traced, *self.asked.own):
             for key in self.settled:
-                if name in re.findall(r"[A-Za-z_]\w*", key) or name in self.rule.structural:
-                    raise HyperError(f"{name} selects code of {self.rule.name} ({key}): give it as a plain number")
+                if name in re.findall(r"[A-Za-z_]\w*", key) or (name in traced and name in self.rule.structural):
+                    how = "as a plain number" if name in traced else "as one number for all parameters"
+                    raise HyperError(f"{name} selects code of {self.rule.name} ({key}): give it {how}")
 
     def init(self, params: Tree) -> State:
         """State before the first step, sharded and typed like the parameters."""
-        leaves, treedef, plan = self._plan(params)
-        self._warn(plan)
+        arrays, treedef, laid = self._laid(params)
+        self._warn(laid.plan)
         count = jnp.zeros([], jnp.int32)
         hypers = self._hypers(count)
-        rows = [jax_step.start(leaf, x, hypers) for leaf, x in zip(plan.leaves, leaves, strict=True)]
-        updates = treedef.unflatten([jnp.zeros([], jnp.int32)] * len(leaves)) if plan.counted else None
+        rows = [jax_step.start(laid, param, x, hypers) for param, x in zip(laid.params, arrays, strict=True)]
+        counts = [jnp.zeros([] if param.layers is None else [param.layers], jnp.int32) for param in laid.params]
         slots = {s.name: treedef.unflatten([row.get(s.name) for row in rows]) for s in self.program.slots}
-        return State(count, slots, updates)
+        return State(count, slots, treedef.unflatten(counts) if laid.plan.counted else None)
 
     def _warn(self, plan: Plan) -> None:
         """What the rule's text warns of, as far as values are known, and layers that edges leave out."""
@@ -129,49 +153,74 @@ class _Engine:
             )
 
     def update(self, updates: Tree, state: State, params: Tree = None, **extra: Any) -> tuple[Tree, State]:
-        """What to add to the parameters, in their dtypes, and the new state."""
-        new, after = self.apply(updates, state, params, **extra)
+        """What to add to the parameters, in their dtypes, and the new state: always by plain functions."""
+        new, after = self.plain(updates, state, params, **extra)
         return jax.tree.map(_difference, new, params), after
 
     def apply(self, grads: Tree, state: State, params: Tree = None, **extra: Any) -> tuple[Tree, State]:
-        """New parameters and state."""
+        """New parameters and state, in place where that can be."""
+        return self._step(grads, state, params, extra, in_place=True)
+
+    def plain(self, grads: Tree, state: State, params: Tree = None, **extra: Any) -> tuple[Tree, State]:
+        """New parameters and state by plain functions."""
+        return self._step(grads, state, params, extra, in_place=False)
+
+    def _step(
+        self, grads: Tree, state: State, params: Tree, extra: Mapping[str, Any], *, in_place: bool
+    ) -> tuple[Tree, State]:
         if params is None:
             raise UsageError(f"{self.rule.name} needs the parameters: call update(grads, state, params)")
-        leaves, treedef, plan = self._plan(params)
-        gradients = self._gradients(grads, treedef, plan)
-        count = state.count + 1
-        shared = {**self._hypers(state.count), **self._inputs(extra), "step": count}
-        rows = self._rows(treedef, leaves, gradients, state)
-        new = array_step.step(plan, rows, shared)
-        slots = {s.name: treedef.unflatten([row.get(s.name) for row in new]) for s in self.program.slots}
+        arrays, treedef, laid = self._laid(params)
+        gradients = jax_step.gradients(grads, treedef, laid)
+        inputs = self._inputs(extra)
+        hypers = self._hypers(state.count)
+        traced = {name: jnp.asarray(x) for name, x in hypers.items() if not isinstance(x, bool | int | float | str)}
+        site = self._site(treedef, laid, hypers, tuple(traced), tuple(inputs), state.updates is not None)
+        held = jax_step.held(state.slots, state.updates, treedef, laid, self.program)
+        given = [state.count, *traced.values(), *map(jnp.asarray, inputs.values())]
+        operands = [*arrays, *held, *gradients, *given]
+        found = site(operands) if in_place else site.plain(*operands)
+        rows, _ = site.rows([*found, *gradients])
+        slots = {s.name: treedef.unflatten([row.get(s.name) for row in rows]) for s in self.program.slots}
+        counts = treedef.unflatten([row["updates"] for row in rows]) if site.counted else None
+        return treedef.unflatten([row["param"] for row in rows]), State(state.count + 1, slots, counts)
+
+    def _site(
+        self,
+        treedef: Any,
+        laid: Laid,
+        hypers: Mapping[str, Any],
+        traced: tuple[str, ...],
+        inputs: tuple[str, ...],
+        counted: bool,
+    ) -> Site:
+        """The step for these parameters; the same one as long as nothing but values of operands differs."""
+        known = {name: value for name, value in hypers.items() if name not in traced}
+        key = (treedef, tuple((x.shape, x.dtype) for x in laid.params), tuple(known.items()), traced, inputs, counted)
+        return _kept(self.sites, key, lambda: Site(laid, self.settled, self.static, known, traced, inputs, counted))
+
+    def evaluation_params(self, state: State, params: Tree) -> Tree:
+        """The weights to evaluate with: those of the rule's `eval:`, or the parameters where it has none."""
+        rule = self.rule.evaluation
+        if rule is None:
+            return params
+        arrays, treedef, laid = self._laid(params)
+        names = {hyper.name for hyper in rule.hypers}
+        static = {name: value for name, value in self.static.items() if name in names}
+        settled = rule.settled(static, False, str(self.settled.get(COUPLING, TRANSPORT)))
+        program = array_modules.find(rule, settled, static, "jax")
+        given = {name: value for name, value in self._hypers(state.count).items() if name in names}
+        held = jax_step.held(state.slots, state.updates, treedef, laid, self.program)
         counted = state.updates is not None
-        updates = treedef.unflatten([row["updates"] for row in new]) if counted else None
-        return treedef.unflatten([row["param"] for row in new]), State(count, slots, updates)
+        return treedef.unflatten(jax_step.evaluated(laid, rule, program, [*arrays, *held], counted, state.count, given))
 
-    def _rows(self, treedef: Any, leaves: list[jax.Array], grads: list[Any], state: State) -> list[Any]:
-        rows: list[dict[str, Any]] = [{"param": p, "g": g} for p, g in zip(leaves, grads, strict=True)]
-        for slot in self.program.slots:
-            if slot.name not in state.slots:
-                raise UsageError(f'the state has no "{slot.name}": it was made by another rule or other options')
-            for row, value in zip(rows, treedef.flatten_up_to(state.slots[slot.name]), strict=True):
-                if value is not None:
-                    row[slot.name] = value
-        if state.updates is not None:  # a state from elsewhere may count what nothing here has to
-            for row, value in zip(rows, treedef.flatten_up_to(state.updates), strict=True):
-                row["updates"] = value
-        return rows
-
-    def _gradients(self, grads: Tree, treedef: Any, plan: Plan) -> list[Any]:
-        try:
-            found = treedef.flatten_up_to(grads)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"gradients and parameters are different trees: {error}") from None
-        for leaf, gradient in zip(plan.leaves, found, strict=True):
-            if gradient is None:
-                raise UsageError(f'"{leaf.name}" has no gradient; mask such parameters out (optax.masked)')
-            if jnp.shape(gradient) != leaf.shape:
-                raise UsageError(f'the gradient of "{leaf.name}" is {jnp.shape(gradient)}, the parameter {leaf.shape}')
-        return [jnp.asarray(gradient) for gradient in found]
+    def describe(self, params: Tree) -> Description:
+        """How each parameter is served, in the order of the tree; its `apply` says what a step in place would run."""
+        arrays, treedef, laid = self._laid(params)
+        hypers = self._hypers(jnp.zeros([], jnp.int32))
+        traced = tuple(name for name, x in hypers.items() if not isinstance(x, bool | int | float | str))
+        site = self._site(treedef, laid, hypers, traced, tuple(given.name for given in self.rule.inputs), laid.plan.counted)
+        return jax_report.describe(site, self.rule, self.static, arrays)
 
     def _hypers(self, count: jax.Array) -> dict[str, Any]:
         return {name: value(count) if callable(value) else value for name, value in self.given.items()}
@@ -185,61 +234,50 @@ class _Engine:
             )
         return {name: extra[name] for name in wanted}
 
+    @property
+    def arrangement(self) -> Arrangement:
+        """What the caller said of layers."""
+        return self.asked.arrangement
+
     def _plan(self, params: Tree) -> tuple[list[jax.Array], Any, Plan]:
-        """The parameters in the tree's order, and the program laid out for them."""
-        paths, treedef = jax.tree_util.tree_flatten_with_path(params)
-        names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
-        leaves = [jax_step.checked_leaf(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
-        ordered = self._order(names)
-        layers = layers_of([names[i] for i in ordered], len(names), self.arrangement)
-        place = {i: at for at, i in enumerate(ordered)}
-        found: list[Leaf] = []
-        for i, (name, x) in enumerate(zip(names, leaves, strict=True)):
-            at = place[i]
-            meta = meta_of(tuple(x.shape), self.rule.matrix, layers.depth[at], layers.role[at])
-            need = None if self.rule.needs is None else self.rule.needs(self.static, meta)
-            slots = tuple(s for s in self.program.slots if need is None or s.name.partition("[")[0] in need)
-            dtype = str(x.dtype)
-            found.append(Leaf(name, tuple(x.shape), dtype, layers.player[at], layers.role[at], meta, slots))
-        in_order = [found[i] for i in ordered]
-        graph = array_step.graph_of(self.rule, layers, in_order, self.arrangement.laplacian, self.arrangement.coupling)
-        alone = tuple(unconnected(layers.edges, layers.names))
-        return leaves, treedef, Plan(ARRAYS, self.rule, self.program, found, graph, alone)
+        """The parameters and the plan, of trees without stacks."""
+        arrays, treedef, laid = self._laid(params)
+        if stack := next((param.name for param in laid.params if param.layers is not None), ""):
+            raise UsageError(f'"{stack}" is stacked, and files keep layers one by one: save a tree that is not stacked')
+        return arrays, treedef, laid.plan
 
     def _order(self, names: Sequence[str]) -> list[int]:
         """Positions of the parameters from input to output."""
-        if not (self.rule.layers or self.rule.graph or self.rule.depth):
-            return list(range(len(names)))
-        if self.order is None:
-            if len(names) > 1 and self.arrangement.edges is None and not isinstance(self.arrangement.players, list):
-                warnings.warn(
-                    f"{self.rule.name} looks at the order of layers, and trees have none: names were sorted, numbers "
-                    "by value. Say which comes first: order=[...] names the layers from input to output",
-                    LayerOrderWarning,
-                    stacklevel=5,
-                )
-            return sorted(range(len(names)), key=lambda i: _natural(names[i]))
-        ranks = [_rank(name, self.order) for name in names]
-        return sorted(range(len(names)), key=lambda i: (ranks[i], i))
+        return jax_layers.in_order(self.rule, self.asked, names)
+
+    def _laid(self, params: Tree) -> tuple[list[jax.Array], Any, Laid]:
+        """The parameters in the tree's order, and the program laid out for them."""
+        paths, treedef = jax.tree_util.tree_flatten_with_path(params)
+        names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+        arrays = [jax_step.checked_leaf(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
+        kinds = [(name, tuple(x.shape), str(x.dtype)) for name, x in zip(names, arrays, strict=True)]
+
+        def lay() -> Laid:
+            return lay_out(self.rule, self.program, self.static, self.asked, kinds)
+
+        return arrays, treedef, _kept(self.laid, (treedef, tuple(kinds)), lay)
 
 
-def _rank(name: str, order: Sequence[str]) -> int:
-    for rank, layer in enumerate(order):
-        if name == layer or name.startswith(f"{layer}/"):
-            return rank
-    raise UsageError(f'order= does not name the layer of "{name}". {suggest(name, order)}'.rstrip())
+def _kept(where: dict[object, _T], key: object, make: Callable[[], _T]) -> _T:
+    """What was made for a key before, or made now."""
+    if key not in where:
+        if len(where) >= _KEPT:
+            where.clear()
+        where[key] = make()
+    return where[key]
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", name)]
-
-
-def _accepted(hyper: HyperInfo, value: Given) -> Given:
-    """A value of a hyper-parameter; numbers that are known are checked."""
+def accepted(hyper: HyperInfo, value: Given) -> Given:
+    """A value of a hyper-parameter; what is known of it is checked."""
     if callable(value) or isinstance(value, jax.Array | np.ndarray):
         if hyper.kind == "choice":
             raise HyperError(f"{hyper.name} must be one of {', '.join(hyper.choices)}")
-        return value
+        return value if callable(value) else _checked(hyper, value)
     if hyper.kind == "choice":
         if value not in hyper.choices:
             raise HyperError(f"{hyper.name} must be one of {', '.join(hyper.choices)}, got {value!r}")
@@ -254,6 +292,17 @@ def _accepted(hyper: HyperInfo, value: Given) -> Given:
     if math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
         raise HyperError(f"{hyper.name} must be {hyper.domain.text if hyper.domain else 'a number'}, got {value!r}")
     return number
+
+
+def _checked(hyper: HyperInfo, value: jax.Array | np.ndarray) -> Given:
+    """An array that may be a hyper-parameter: a single number, in its domain as far as it is known."""
+    if value.ndim > 0:
+        raise HyperError(f"{hyper.name} must be a single number, got an array of shape {value.shape}")
+    if not isinstance(value, jax.core.Tracer):
+        number = float(value)
+        if math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
+            raise HyperError(f"{hyper.name} must be {hyper.domain.text if hyper.domain else 'a number'}, got {number}")
+    return jnp.asarray(value)
 
 
 def _difference(new: jax.Array, old: jax.Array) -> jax.Array:
