@@ -96,8 +96,8 @@ def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
         for backend in (name for name in request.backends if name != REFERENCE and not takes_arrays(name)):
             for dtype in dtypes:
                 made[kernel_file(spec, own, dtype, backend)] = compiler.kernel_module(spec, own, dtype, backend)[1]
-    for backend in filter(takes_arrays, request.backends):
-        made[array_file(request.spec, given, backend)] = compiler.program_source(request.spec, given, backend)
+        for backend in filter(takes_arrays, request.backends):
+            made[array_file(spec, own, backend)] = compiler.program_source(spec, own, backend)
     return made
 
 

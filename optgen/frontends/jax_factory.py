@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from optgen.errors import UsageError
-from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, works_on
+from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, reach_of, works_on
 from optgen.frontends.python_text import WIDTH, comment, docstring_text, literal, value
 from optgen.frontends.rule_record import import_text, record, record_imports
 from optgen.frontends.torch_arguments import uses
+from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.model import Hyper, Spec
 
 #: Spellings of optax, where a rule gives none of its own.
@@ -20,6 +21,8 @@ _SPELLED = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "beta3": "b3"}
 _RUNTIME = "optgen.runtime.jax_transform"
 _STATE_FROM = "optgen.runtime.jax_neutral"
 _STATE = ("load_state", "save_state", "state_of")
+_ORDER_FROM, _ORDER = "optgen.runtime.jax_order", "forward_order"
+SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,11 @@ def jax_factory(spec: Spec, origin: str = "") -> str:
     """Text of the module that holds a rule's JAX factory; `origin` as for the torch class."""
     if spec.kind != "rule":
         raise UsageError(f"{spec.name} is a transform; an optimizer is made of a rule")
-    body = "\n\n\n".join(part.rstrip() for part in (*record(spec, origin), _factory(spec))) + "\n"
+    parts = [*record(spec, origin), _factory(spec)]
+    if derived := evaluation(spec):
+        where = origin and f"{spec.name if origin == SHIPPED else origin}{MARK}"
+        parts = [*record(derived, where, "evaluation"), *parts]
+    body = "\n\n\n".join(part.rstrip() for part in parts) + "\n"
     return _header(spec) + _imports(body) + "\n\n" + body
 
 
@@ -69,7 +76,10 @@ def jax_stub(specs: Iterable[Spec]) -> str:
     lines.append("")
     lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
     lines += [f"from {_STATE_FROM} import {name} as {name}" for name in _STATE]
-    names = [name for name in ("LayerOrderWarning", "Scalar", "State", "Transformation") if uses(body, name)]
+    lines.append(f"from {_ORDER_FROM} import {_ORDER} as {_ORDER}")
+    names = [
+        name for name in ("LayerOrderWarning", "PerParameter", "Scalar", "State", "Transformation") if uses(body, name)
+    ]
     lines.append(f"from {_RUNTIME} import {', '.join(names)}")
     return "\n".join([*lines, "", body, ""])
 
@@ -90,7 +100,8 @@ def _imports(body: str) -> str:
     lines.append("")
     if found := _arranged(body):
         lines.append(import_text("optgen.runtime.arrangement", found))
-    lines.append(import_text(_RUNTIME, ["Scalar", "Transformation", "transformation"]))
+    own = ["PerParameter"] if uses(body, "PerParameter") else []
+    lines.append(import_text(_RUNTIME, [*own, "Scalar", "Transformation", "transformation"]))
     lines += record_imports(body)
     return "\n".join(lines) + "\n"
 
@@ -101,10 +112,13 @@ def _arranged(body: str) -> list[str]:
 
 def _factory(spec: Spec) -> str:
     hypers = [f'            "{hyper.name}": {argument_of(hyper)},' for hyper in spec.hypers.values()]
-    arranged = [argument for argument in _layers(spec) if argument.name != "order"]
+    arranged = [a for a in _layers(spec) if a.name in ("players", "edges", "laplacian", "coupling", "depths")]
     lines = [*_signature(spec), _docstring(spec), "    return transformation(", "        RULE,", "        {", *hypers]
     lines += ["        },", "        maximize=maximize,"]
-    lines += ["        order=order,"] if _layers(spec) else []
+    lines += ["        order=order,"] if any(argument.name == "order" for argument in _layers(spec)) else []
+    lines += ["        stacked=stacked,"] if _by_tensor(spec) else []
+    own = [hyper.names["per_parameter"] for hyper in spec.hypers.values() if "per_parameter" in hyper.names]
+    lines += [f"        per_parameter={{{', '.join(f'{literal(name)}: {name}' for name in own)}}},"] if own else []
     if arranged:
         inner = ", ".join(f"{argument.name}={argument.name}" for argument in arranged)
         lines.append(f"        arrangement=Arrangement({inner}),")
@@ -140,6 +154,13 @@ def _layers(spec: Spec) -> list[Argument]:
     if layered or depth:
         about = "the layers from input to output, by the paths of their parameters joined with /; guessed from names"
         add("order", "Sequence[str] | None", "None", about)
+    if _by_tensor(spec):
+        about = "modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)"
+        add("stacked", "Sequence[str]", "()", about)
+    for hyper in spec.hypers.values():
+        if own := hyper.names.get("per_parameter"):
+            about = f"{hyper.name} of each parameter: one per parameter, or a map from name patterns (first match wins)"
+            add(own, "PerParameter", "None", about)
     if layered:
         add("players", "Players", "None", 'the layer of each parameter; by default from the paths. "tensor": its own')
     if works_on(spec, "graph"):
@@ -150,6 +171,11 @@ def _layers(spec: Spec) -> list[Argument]:
     if depth:
         add("depths", "Depths", "None", "whole numbers that count layers, or relative depths in [0, 1]")
     return found
+
+
+def _by_tensor(spec: Spec) -> bool:
+    """Whether it matters which elements make up a tensor, so that layers stacked in one are to be told apart."""
+    return reach_of(spec) != "elem" or works_on(spec, "depth")
 
 
 def _type(hyper: Hyper) -> str:
@@ -186,5 +212,5 @@ _ABOUT: Sequence[str] = (
     "",
     "Returns:",
     "    An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and",
-    "    state in one pass.",
+    "    state in one pass, on a CPU in place. See `Transformation`.",
 )

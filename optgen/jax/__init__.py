@@ -6,13 +6,17 @@ The factories are generated from the rules; a stub beside this file tells editor
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
 
 from optgen.errors import suggest
 
 # Joined so that the layering stays visible: nothing here is imported before a name is asked for.
 _GENERATED = ".".join(("optgen_generated", "jax"))
-_STATE = ("load_state", "save_state", "state_of")
+_BESIDE: Mapping[str, str] = {
+    **dict.fromkeys(("load_state", "save_state", "state_of"), "optgen.runtime.jax_neutral"),
+    "forward_order": "optgen.runtime.jax_order",
+}
 
 
 def _factories() -> ModuleType:
@@ -35,8 +39,8 @@ def __getattr__(name: str) -> object:
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     factories = _factories()
-    if name in _STATE:
-        return getattr(importlib.import_module("optgen.runtime.jax_neutral"), name)
+    if name in _BESIDE:
+        return getattr(importlib.import_module(_BESIDE[name]), name)
     names: list[str] = factories.__all__
     if name not in names:
         hint = suggest(name, names)
@@ -45,4 +49,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_factories().__all__, *_STATE])
+    return sorted([*_factories().__all__, *_BESIDE])

@@ -6,7 +6,8 @@ from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.jax_neutral import load_state as load_state
 from optgen.runtime.jax_neutral import save_state as save_state
 from optgen.runtime.jax_neutral import state_of as state_of
-from optgen.runtime.jax_transform import Scalar, Transformation
+from optgen.runtime.jax_order import forward_order as forward_order
+from optgen.runtime.jax_transform import PerParameter, Scalar, Transformation
 
 def adabelief(
     learning_rate: Scalar = 0.001,
@@ -37,7 +38,7 @@ def adabelief(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adadelta(
@@ -66,7 +67,7 @@ def adadelta(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adafactor(
@@ -79,6 +80,7 @@ def adafactor(
     weight_decay: Scalar = 0.0,
     relative_step: bool = True,
     maximize: bool = False,
+    stacked: Sequence[str] = (),
 ) -> Transformation:
     """Adafactor, torch conventions.
 
@@ -97,12 +99,13 @@ def adafactor(
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         relative_step: lr is an upper bound of 1/sqrt(t), as in torch; false takes lr as it is
         maximize: climb instead of descend
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adagrad(
@@ -133,7 +136,7 @@ def adagrad(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adam(
@@ -169,7 +172,7 @@ def adam(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adamax(
@@ -200,7 +203,7 @@ def adamax(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adamw(
@@ -233,7 +236,7 @@ def adamw(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adan(
@@ -269,7 +272,7 @@ def adan(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def ademamix(
@@ -309,7 +312,7 @@ def ademamix(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def adopt(
@@ -341,7 +344,7 @@ def adopt(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def lamb(
@@ -353,6 +356,7 @@ def lamb(
     weight_decay: Scalar = 0.0,
     max_norm: Scalar = 10.0,
     maximize: bool = False,
+    stacked: Sequence[str] = (),
 ) -> Transformation:
     """Layerwise adaptive moments for batch training.
 
@@ -369,12 +373,13 @@ def lamb(
         weight_decay: part of the direction that is rescaled (>= 0)
         max_norm: largest weight norm that counts; .inf for no limit (> 0)
         maximize: climb instead of descend
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def laprop(
@@ -405,7 +410,7 @@ def laprop(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def lion(
@@ -434,7 +439,7 @@ def lion(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def nadam(
@@ -469,7 +474,7 @@ def nadam(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def nce(
@@ -580,6 +585,7 @@ def neat(
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
     players: Players = None,
     edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
@@ -612,6 +618,7 @@ def neat(
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
         edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
@@ -622,7 +629,7 @@ def neat(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def nested(
@@ -661,6 +668,8 @@ def nested(
     compat: Literal["ours", "reference"] = "ours",
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
+    intervals: PerParameter = None,
     depths: Depths = None,
 ) -> Transformation:
     """Nested Learning optimizer (three gradient memories, depth schedule).
@@ -708,13 +717,15 @@ def nested(
             rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
+        intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def ng_adam(
@@ -729,6 +740,7 @@ def ng_adam(
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
     players: Players = None,
     edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
@@ -757,6 +769,7 @@ def ng_adam(
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
         edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
@@ -767,7 +780,7 @@ def ng_adam(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def novograd(
@@ -779,6 +792,7 @@ def novograd(
     weight_decay: Scalar = 0.0,
     grad_averaging: bool = False,
     maximize: bool = False,
+    stacked: Sequence[str] = (),
 ) -> Transformation:
     """Normalised gradients with second moments per tensor.
 
@@ -796,12 +810,13 @@ def novograd(
         weight_decay: added to the normalised gradient (>= 0)
         grad_averaging: new gradients weigh 1 - beta1, not 1, from the second update on
         maximize: climb instead of descend
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def nsa(
@@ -818,6 +833,7 @@ def nsa(
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
     players: Players = None,
     edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
@@ -846,6 +862,7 @@ def nsa(
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
         edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
@@ -856,7 +873,7 @@ def nsa(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def radam(
@@ -891,7 +908,7 @@ def radam(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def rmsprop(
@@ -925,7 +942,7 @@ def rmsprop(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def sgd(
@@ -956,7 +973,7 @@ def sgd(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def signum(
@@ -983,5 +1000,5 @@ def signum(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """

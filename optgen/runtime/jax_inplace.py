@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import jax
@@ -59,14 +59,20 @@ class Site:
 
     @cached_property
     def _call(self) -> Any:
-        call = jax.custom_jvp(lambda *operands: tuple(_STEP.bind(*operands, site=self)))
-        call.defjvp(lambda primals, tangents: jax.jvp(lambda *xs: tuple(self.plain(*xs)), primals, tangents))
+        def bound(*operands: Any) -> tuple[Any, ...]:
+            return tuple(_STEP.bind(*operands, site=self))
+
+        def derived(primals: Arrays, tangents: Arrays) -> Any:
+            return jax.jvp(lambda *xs: tuple(self.plain(*xs)), tuple(primals), tuple(tangents))  # pyright: ignore[reportUnknownLambdaType]
+
+        call: Any = jax.custom_jvp(bound)
+        call.defjvp(derived)
         return call
 
     @cached_property
     def compiled(self) -> Any:
         """The step outside of any other compiled function."""
-        return jax.jit(lambda *operands: _STEP.bind(*operands, site=self))
+        return jax.jit(partial(_STEP.bind, site=self))
 
     @cached_property
     def slots(self) -> list[list[str]]:

@@ -19,7 +19,7 @@ from optgen.runtime import jax_call, modules
 from optgen.runtime.array_step import Leaf, slot_dtype
 from optgen.runtime.jax_call import Words
 from optgen.runtime.jax_layers import Laid
-from optgen.runtime.kernel_module import Module
+from optgen.runtime.kernel_module import Manifest, Module
 from optgen.runtime.rule_info import Hypers, Settled
 from optgen.runtime.storage import BYTES, DtypeSet
 from optgen.runtime.tables import Tables, TensorInfo
@@ -149,7 +149,7 @@ class Kernels:
                 kept = "none" if slot is None else slot["dtype"]
                 raise BackendError(f'the state "{name}" is {dtype} here and {kept} in the {BACKEND} kernels')
 
-    def _manifest_of(self, leaf: int) -> Any:
+    def _manifest_of(self, leaf: int) -> Manifest:
         return self.modules[self.module_of[leaf]].manifest
 
     def run(self, arguments: Words, results: Words) -> None:

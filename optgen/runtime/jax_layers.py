@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -202,7 +203,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def _listed(given: Any, argument: str, count: int, places: Sequence[_Place], ordered: Sequence[int]) -> Any:
     """A list with an entry per array as one with an entry per leaf, in order; anything else as it is."""
     if given is None or isinstance(given, str | Mapping):
-        return given
+        return cast(object, given)
     entries = list(cast("Sequence[object]", given))
     if len(entries) != count:
         raise UsageError(f"{argument} has {len(entries)} entries for {count} parameters")
@@ -214,22 +215,20 @@ def _own_values(rule: RuleInfo, asked: Asked, places: Sequence[_Place], count: i
     found: list[dict[str, Any]] = [{} for _ in places]
     for name, given in asked.own.items():
         hyper = rule.hyper(name)
-        if given is None:
-            continue
         if isinstance(given, Mapping):
-            by_pattern = cast("Mapping[str, int | float]", given)
-            for pattern in by_pattern:
+            for pattern in given:
                 if not any(fnmatchcase(place.name, pattern) for place in places):
                     raise UsageError(f'{hyper.per_parameter} names "{pattern}", which no parameter matches')
-            values = [next((v for p, v in by_pattern.items() if fnmatchcase(x.name, p)), None) for x in places]
+            values = [next((v for p, v in given.items() if fnmatchcase(x.name, p)), None) for x in places]
         else:
-            values = _listed(given, hyper.per_parameter, count, places, range(len(places)))
+            values: Sequence[object] = _listed(given, hyper.per_parameter, count, places, range(len(places)))
         for place, own, value in zip(places, found, values, strict=True):
             if value is None:
                 continue
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-            if not fits or (hyper.domain is not None and not hyper.domain.contains(value)):
+            number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+            whole = hyper.kind != "int" or (math.isfinite(number) and float(number).is_integer())
+            if not whole or math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
                 wanted = hyper.domain.text if hyper.domain is not None else "a number"
                 raise HyperError(f'{hyper.per_parameter} of "{place.name}" must be {wanted}, got {value!r}')
-            own[name] = value
+            own[name] = int(number) if hyper.kind == "int" else number
     return found

@@ -1,4 +1,4 @@
-"""The order in which a function reads its parameters: layers from input to output, as a model's forward pass has them."""
+"""The order in which a function reads its parameters: layers from input to output, as a forward pass has them."""
 
 # JAX carries partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -118,23 +118,13 @@ def evaluated(
     plan = laid.plan
     site = Site(laid, {}, {}, {}, (), (), counted)
     rows, _ = site.rows([*held, *held[: len(laid.params)]])  # no gradient is read
-    names = {slot.name for slot in program.slots}
     found: list[Any] = []
     for param, row in zip(laid.params, rows, strict=True):
-        if "updates" in row:  # counts are those of the last step
+        if counted:  # they are those of the last step
             row["updates"] = row["updates"] - 1
-        own = tuple(plan.leaves[i] for i in param.leaves)
-        leaves = [_of(leaf, program, names) for leaf in own]
-        apart = [
-            {"param": r["param"], "g": r["g"], **{k: v for k, v in r.items() if k in names or k == "updates"}}
-            for r in taken_apart(param, row)
-        ]
-        new = array_step.step(Plan(ARRAYS, rule, program, leaves, None), apart, {**hypers, "step": count})
+        leaves = [plan.leaves[i] for i in param.leaves]
+        new = array_step.step(
+            Plan(ARRAYS, rule, program, leaves, None), taken_apart(param, row), {**hypers, "step": count}
+        )
         found.append(new[0]["param"] if param.layers is None else jnp.stack([r["param"] for r in new]))
     return found
-
-
-def _of(leaf: Leaf, program: Program, names: set[str]) -> Leaf:
-    wanted = {slot.name for slot in leaf.slots} & names
-    slots = tuple(slot for slot in program.slots if slot.name in wanted)
-    return Leaf(leaf.name, leaf.shape, leaf.dtype, leaf.layer, leaf.role, leaf.meta, slots, leaf.own)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 from optgen.errors import HyperError, UsageError
 from optgen.runtime import array_modules, jax_layers, jax_report, jax_step
@@ -219,7 +220,9 @@ class _Engine:
         arrays, treedef, laid = self._laid(params)
         hypers = self._hypers(jnp.zeros([], jnp.int32))
         traced = tuple(name for name, x in hypers.items() if not isinstance(x, bool | int | float | str))
-        site = self._site(treedef, laid, hypers, traced, tuple(given.name for given in self.rule.inputs), laid.plan.counted)
+        site = self._site(
+            treedef, laid, hypers, traced, tuple(given.name for given in self.rule.inputs), laid.plan.counted
+        )
         return jax_report.describe(site, self.rule, self.static, arrays)
 
     def _hypers(self, count: jax.Array) -> dict[str, Any]:
@@ -298,7 +301,7 @@ def _checked(hyper: HyperInfo, value: jax.Array | np.ndarray) -> Given:
     """An array that may be a hyper-parameter: a single number, in its domain as far as it is known."""
     if value.ndim > 0:
         raise HyperError(f"{hyper.name} must be a single number, got an array of shape {value.shape}")
-    if not isinstance(value, jax.core.Tracer):
+    if not isinstance(value, Tracer):
         number = float(value)
         if math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
             raise HyperError(f"{hyper.name} must be {hyper.domain.text if hyper.domain else 'a number'}, got {number}")

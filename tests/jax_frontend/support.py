@@ -14,7 +14,7 @@ import optgen.jax
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.arrangement import Arrangement
-from optgen.runtime.jax_transform import Transformation
+from optgen.runtime.jax_transform import State, Transformation
 from optgen.spec.loader import load
 from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
@@ -77,6 +77,7 @@ class Run:
     spec: Spec
     dtype: str
     given: Mapping[str, Setting]
+    both: bool = False  # the step in place beside plain functions
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(0)
@@ -96,13 +97,18 @@ class Run:
         self.transformation = factory(self.spec.name, self.values)
         self.params = tree(start)
         self.state = self.transformation.init(self.params)
-        self.apply = jax.jit(self.transformation.apply)
+        self.plain = jax.jit(self.transformation.plain)
+        self.in_place = jax.jit(self.transformation.apply) if self.both else None
+        self.kept = (self.params, self.state)
 
     def step(self) -> None:
         """One step of everything on the same gradients."""
         grads = {name: self.rng.normal(size=s).astype(self.dtype) for name, s in SHAPES.items()}
         inputs = {name: float(self.rng.uniform(0.5, 1.5)) for name in self.spec.inputs}
-        self.params, self.state = self.apply(tree(grads), self.state, self.params, **inputs)
+        self.params, self.state = self.plain(tree(grads), self.state, self.params, **inputs)
+        if self.in_place is not None:
+            params, state = self.kept
+            self.kept = self.in_place(tree(grads), state, params, **inputs)
         exact = [g.astype(float) for g in grads.values()]
         self.reference.step(exact, inputs)
         self.kernels.step(exact, inputs)
@@ -110,8 +116,13 @@ class Run:
 
     def check(self) -> None:
         """Every parameter and every element of state is inside its bound."""
+        self._check(self.params, self.state)
+        if self.in_place is not None:
+            self._check(*self.kept)
+
+    def _check(self, params: object, state: State) -> None:
         slack = 2.0 if self.dtype == "float32" else 1.0  # sums over tensors are float32 here, in kernels float64
-        found = {"param": flat(self.params), **{name: flat(held) for name, held in self.state.slots.items()}}
+        found = {"param": flat(params), **{name: flat(held) for name, held in state.slots.items()}}
         for i, (name, tensor) in enumerate(zip(SHAPES, self.reference.world.tensors, strict=True)):
             for slot in self.kernels.slots[i]:
                 if slot not in found or name not in found[slot]:

@@ -27,11 +27,12 @@ def _no_order() -> None:
 @pytest.mark.parametrize("name", shipped())
 def test_every_rule(name: str, dtype: str) -> None:
     with precision(dtype):
-        run = Run(load(name), dtype, {})
+        run = Run(load(name), dtype, {}, both=dtype == "float32")
         for _ in range(5):
             run.step()
             run.check()
-        assert run.apply._cache_size() == 1
+        assert run.plain._cache_size() == 1
+        assert run.in_place is None or run.in_place._cache_size() == 1
 
 
 @pytest.mark.parametrize(

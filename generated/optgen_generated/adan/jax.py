@@ -80,7 +80,7 @@ def adan(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
     return transformation(
         RULE,

@@ -71,7 +71,7 @@ def laprop(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
     return transformation(
         RULE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from optgen.runtime.arrangement import Arrangement, Depths
-from optgen.runtime.jax_transform import Scalar, Transformation, transformation
+from optgen.runtime.jax_transform import PerParameter, Scalar, Transformation, transformation
 from optgen.runtime import scalars
 from optgen.runtime.rule_info import Caution, Domain, HyperInfo, Hypers, Meta, RuleInfo, Settled, StateInfo, zeros
 from optgen.runtime.scalars import UNKNOWN, either, negation, possible
@@ -278,6 +278,8 @@ def nested(
     compat: Literal["ours", "reference"] = "ours",
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
+    intervals: PerParameter = None,
     depths: Depths = None,
 ) -> Transformation:
     """Nested Learning optimizer (three gradient memories, depth schedule).
@@ -325,13 +327,15 @@ def nested(
             rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
+        intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
     return transformation(
         RULE,
@@ -371,5 +375,7 @@ def nested(
         },
         maximize=maximize,
         order=order,
+        stacked=stacked,
+        per_parameter={"intervals": intervals},
         arrangement=Arrangement(depths=depths),
     )

@@ -70,6 +70,7 @@ def ng_adam(
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
     order: Sequence[str] | None = None,
+    stacked: Sequence[str] = (),
     players: Players = None,
     edges: str | Sequence[Edge] | None = None,
     laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
@@ -98,6 +99,7 @@ def ng_adam(
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
         edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
@@ -108,7 +110,7 @@ def ng_adam(
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
     return transformation(
         RULE,
@@ -124,5 +126,6 @@ def ng_adam(
         },
         maximize=maximize,
         order=order,
+        stacked=stacked,
         arrangement=Arrangement(players=players, edges=edges, laplacian=laplacian, coupling=coupling),
     )
