@@ -210,7 +210,7 @@ def test_which_way_a_step_takes_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     tx, params = made("neat"), arrays(0)
     said = tx.describe(params)
     assert said.apply.startswith("numba kernels, in place")
-    assert [each.neighbours for each in said][0] == ("b",)
+    assert said[0].neighbours == ("b",)
     assert "a/w" in str(said)
     assert "model" in str(said)
 
