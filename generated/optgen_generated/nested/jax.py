@@ -280,6 +280,7 @@ def nested(
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     intervals: PerParameter = None,
+    layer_update_intervals: PerParameter = None,
     depths: Depths = None,
 ) -> Transformation:
     """Nested Learning optimizer (three gradient memories, depth schedule).
@@ -329,6 +330,8 @@ def nested(
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
+        layer_update_intervals: layer_interval of each parameter: one per parameter, or a map from name patterns
+            (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -376,6 +379,6 @@ def nested(
         maximize=maximize,
         order=order,
         stacked=stacked,
-        per_parameter={"intervals": intervals},
+        per_parameter={"intervals": intervals, "layer_update_intervals": layer_update_intervals},
         arrangement=Arrangement(depths=depths),
     )
