@@ -514,6 +514,7 @@ def nce(
     convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
     metrics_interval: Scalar = 0,
     maximize: bool = False,
+    stacked: Sequence[str] = (),
 ) -> Transformation:
     """Nash conflict elimination.
 
@@ -562,12 +563,13 @@ def nce(
         convention: whose guards are used, of the published package's four implementations
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
     Returns:
         An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
-        state in one pass.
+        state in one pass, on a CPU in place. See `Transformation`.
     """
 
 def neat(
@@ -670,6 +672,7 @@ def nested(
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     intervals: PerParameter = None,
+    layer_update_intervals: PerParameter = None,
     depths: Depths = None,
 ) -> Transformation:
     """Nested Learning optimizer (three gradient memories, depth schedule).
@@ -719,6 +722,8 @@ def nested(
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
+        layer_update_intervals: layer_interval of each parameter: one per parameter, or a map from name patterns
+            (first match wins)
         depths: whole numbers that count layers, or relative depths in [0, 1]
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
