@@ -10,7 +10,7 @@ from pathlib import Path
 from optgen.runtime.cache import version
 
 #: Packages whose versions a figure depends on.
-PACKAGES = ("torch", "numba", "numpy", "jax", "optax")
+PACKAGES = ("torch", "numba", "numpy", "jax", "optax", "triton")
 
 
 def about(command: str) -> dict[str, object]:
