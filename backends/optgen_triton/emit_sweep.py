@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from optgen.backend.element_text import ElementText
 from optgen.backend.launch_plan import first_stages
 from optgen.backend.layout import VECTORS, Layout
-from optgen.errors import BackendError
 from optgen.ir.view import Sweep, Total, Value, Variant
 from optgen_triton.emit_scalars import scalars_function
 from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names, call, several
@@ -269,12 +268,13 @@ class _Writer(ElementText):
         ]
 
     def _tiles(self, whole: str) -> list[str]:
-        """The loops over a chunk of rows and columns: whole tiles, then tiles of FEWER rows; or of small matrices."""
+        """The loops over a chunk of rows and columns: whole tiles, then tiles of FEWER rows; or of small matrices.
+
+        No reduction here is over matrices: the compiler takes those over rows, then over their totals.
+        """
         rows = [total for total in self.totals if total.extent == "row"]
         cols = [total for total in self.totals if total.extent == "col"]
         coarse = [total for total in self.totals if total.extent not in VECTORS]
-        if any(total.extent == "matrix" for total in self.totals):
-            raise BackendError("triton: a reduction over matrices in a sweep is not built yet")
         outer = [v for v in self.vectors if self.layout.value(v).extent in ("matrix", "col")]
         full, fewer, inside = "(M, R, C)", "(M, FEWER, C)", "            "
         lines = [

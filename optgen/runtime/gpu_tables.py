@@ -289,9 +289,9 @@ class GpuTables(TensorTables):
         self._blocks: dict[str, list[int]] = {extent: [] for extent in _VECTORS}
         self._members: list[int] = []
         units = {
-            "matrix": [s.matrices if s.numel else 0 for s in shapes],
-            "row": [s.matrices * s.rows if s.numel else 0 for s in shapes],
-            "col": [s.matrices * s.cols if s.numel else 0 for s in shapes],
+            "matrix": [s.matrices for s in shapes],
+            "row": [s.matrices * s.rows for s in shapes],
+            "col": [s.matrices * s.cols for s in shapes],
         }
         self._widths = {extent: sum(sizes) for extent, sizes in units.items()}
         for extent, sizes in units.items():

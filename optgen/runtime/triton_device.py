@@ -464,7 +464,7 @@ def total_tensors(
 @triton.jit
 def longest(start, stop):
     """The most entries of any lane."""
-    return tl.max(stop - start, 0)
+    return tl.max(stop - start)
 
 
 @triton.jit

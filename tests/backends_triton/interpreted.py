@@ -20,6 +20,7 @@ from triton.runtime import interpreter
 
 from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.storage import BYTES
+from optgen.spec.loader import load
 from optgen.verify import compare
 from optgen_triton.interpreted import prepare
 
@@ -101,7 +102,7 @@ def main() -> None:
     dtype, *rules = sys.argv[1:]
     for rule in rules:
         try:
-            report = compare(rule, "triton", dtype, steps=STEPS, shapes=SHAPES, seed=11)
+            report = compare(load(rule), "triton", dtype, steps=STEPS, shapes=SHAPES, seed=11)
             bounded = all(line.unbounded <= line.elements // 100 for line in report.lines)
             found = {"rule": rule, "ok": report.ok and bounded, "says": str(report)}
         except Exception as error:  # noqa: BLE001 (the test shows it)

@@ -52,6 +52,11 @@ def test_other_dtypes(dtype: str) -> None:
     interpreted(dtype, chosen)
 
 
+def test_folds_of_rows_columns_and_matrices() -> None:
+    """Over a matrix, a tensor, a layer and the model: no shipped rule has them all."""
+    interpreted("float32", [str(Path(__file__).with_name("folds.yaml").relative_to(ROOT))])
+
+
 def test_memory_and_random_bits() -> None:
     """Tensors may lie in memory as they like, and random bits are those of every backend."""
     (line,) = lines_of("interpreted_layouts")
