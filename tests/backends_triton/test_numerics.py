@@ -61,3 +61,9 @@ def test_memory_and_random_bits() -> None:
     """Tensors may lie in memory as they like, and random bits are those of every backend."""
     (line,) = lines_of("interpreted_layouts")
     assert json.loads(line) == []
+
+
+def test_graphs_repeat_steps_and_memory_may_move() -> None:
+    """What a CUDA graph of a step would repeat follows what changes in place; addresses follow what is replaced."""
+    (line,) = lines_of("interpreted_frontend")
+    assert json.loads(line) == []
