@@ -132,18 +132,22 @@ class Bound:
                     found += [(first, end, column, tensor) for first, end in rows_but(rows.tolist(), own)]
         self.tables.take_hypers(found)
 
-    def place(self, plan: Plan, state: Mapping[Tensor, Slots], schemas: Sequence[Schema]) -> None:
-        """Writes the addresses and strides of parameters and state."""
+    def place(
+        self, plan: Plan, state: Mapping[Tensor, Slots], schemas: Sequence[Schema], instead: Mapping[int, Tensor]
+    ) -> None:
+        """Writes the addresses and strides of parameters and state, or of what stands for them, by their ids."""
         for row, i in enumerate(self.part.members):
-            param = plan.members[i].param
+            own = plan.members[i].param
+            param = instead.get(id(own), own)
             self.tables.address[row, PARAM] = param.data_ptr()
             self.tables.set_layout(row, PARAM, _strides(param.stride(), param.shape))
             for column, name in self.columns[self.part.module_of[row]]:
                 base, _, entry = name.partition("[")
-                value = state[param].get(base) if base == STEP or base in schemas[i] else None
+                value = state[own].get(base) if base == STEP or base in schemas[i] else None
                 if not isinstance(value, Tensor):
                     self.tables.address[row, column] = 0
                     continue
+                value = instead.get(id(value), value)
                 place = value.data_ptr()
                 strides, shape = value.stride(), value.shape
                 if entry:
@@ -241,12 +245,23 @@ class Binding:
 
     def place(self) -> None:
         """Writes the addresses of everything that lives longer than a step."""
-        for bound in self.bound:
-            bound.place(self.plan, self.state, self.schemas)
+        self._place({})
         self.flag.up = False
         values = chain.from_iterable(slots.values() for slots in self.slot_lists)
         self.fixed = [*self.params, *(value for value in values if isinstance(value, Tensor))]
         self.fixed_pointers = list(map(_ADDRESS, self.fixed))
+
+    def place_on(self, tensors: Sequence[Tensor]) -> None:
+        """Has the next step work on other tensors in the place of `fixed`; the step after finds its own again."""
+        pointers = list(map(_ADDRESS, tensors))
+        if pointers != self.fixed_pointers:
+            self._place({id(own): given for own, given in zip(self.fixed, tensors, strict=True)})
+            self.fixed_pointers = pointers
+
+    def _place(self, instead: Mapping[int, Tensor]) -> None:
+        self.instead = instead
+        for bound in self.bound:
+            bound.place(self.plan, self.state, self.schemas, instead)
 
     def stale(self, groups: Sequence[Group], state: Mapping[Tensor, Slots]) -> bool:
         """Whether parameters or state were replaced; memory that only moved is followed here."""
@@ -305,12 +320,13 @@ class Binding:
             for own, column, numbers in bound.own_values.get(values.index, ()):
                 bound.tables.hyper[own, column] = numbers
 
-    def gradients(self) -> bool:
+    def gradients(self, given: Sequence[Tensor | None] | None = None) -> bool:
         """Takes over the gradients' addresses and strides. GradientError, with nothing taken, if one cannot be used.
 
-        True if they are of other dtypes than the kernels', and then nothing was taken.
+        True if they are of other dtypes than the kernels', and then nothing was taken. `given` stand for the
+        parameters' own.
         """
-        grads: list[Any] = [param.grad for param in self.params]
+        grads: list[Any] = [param.grad for param in self.params] if given is None else list(given)
         active = self.all_active
         try:
             pointers = list(map(_ADDRESS, grads))
@@ -340,6 +356,7 @@ class Binding:
         Raises a GradientError for one that no kernels could take. Equal strides and as many elements stand for an equal
         shape: these strides were seen with that shape before.
         """
+        every = grads
         expected = (self.signature[0], self.signature[2], self.gradient_dtypes, self.numels)
         if active is not self.all_active:
             expected = tuple(list(compress(column, active)) for column in expected)
@@ -347,7 +364,7 @@ class Binding:
         shapes, devices, dtypes, numels = expected
         fits = [g.numel() for g in grads] == numels if same_strides else [g.shape for g in grads] == shapes
         if not fits or [g.dtype for g in grads] != dtypes or [g.device for g in grads] != devices:
-            torch_checks.check_gradients(self.params, [param.grad for param in self.params], self.names)
+            torch_checks.check_gradients(self.params, every, self.names)
             return False
         return True
 
@@ -456,7 +473,8 @@ class Binding:
         """Takes what was written to parameters from outside, as by loading a model's state, into their masters."""
         if self.masters and list(map(_VERSION, self.masters)) != self.versions:
             for param in self.masters:
-                master = self.state[param][MASTER]
+                held = self.state[param][MASTER]
+                master, param = self.instead.get(id(held), held), self.instead.get(id(param), param)
                 master.copy_(torch_storage.reconciled(master, param))
 
     def calls(self) -> int:

@@ -13,11 +13,19 @@ import torch
 from torch import Tensor
 
 from optgen.errors import BackendError, GradientError, PartialStepError, StateError, UsageError
-from optgen.runtime import torch_checks, torch_conversion, torch_flags, torch_groups, torch_report, torch_storage
+from optgen.runtime import (
+    torch_checks,
+    torch_conversion,
+    torch_flags,
+    torch_groups,
+    torch_report,
+    torch_storage,
+)
 from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.graph import unconnected
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
+from optgen.runtime.torch_compiled import Given, Traced, queue
 from optgen.runtime.torch_evaluation import EvaluationWeights
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_metrics import Metrics
@@ -50,6 +58,8 @@ class Optimizer(EvaluationWeights, Metrics):
     _count: StepCount | None = None
     #: Whether there are no kernels that divide by a scaler's scale, so that gradients are divided before a step.
     _unscales: bool = False
+    #: What torch's compiler sees of a step.
+    _traced: Traced | None = None
 
     def __init__(
         self,
@@ -131,6 +141,8 @@ class Optimizer(EvaluationWeights, Metrics):
         (Ctrl-C, no memory) leaves all parameters and all state as before the step, or all as after it, and then
         `global_step` counts it; PartialStepError, now and until a state is loaded, where neither could be had.
         """
+        if torch.compiler.is_compiling():
+            return queue(self._traced, closure, inputs)
         self._check_whole()
         self._check_training("step()")
         loss: float | None = None
@@ -139,12 +151,23 @@ class Optimizer(EvaluationWeights, Metrics):
                 loss = closure()
             if "loss" not in inputs and any(given.name == "loss" for given in self.RULE.inputs):
                 inputs["loss"] = loss
+        self._advance(inputs, None)
+        return loss
+
+    def step_on(self, given: Given) -> None:
+        """The step of a compiled graph: on tensors that stand for this optimizer's own. Called by the operator."""
+        self._check_whole()
+        self._check_training("step()")
+        self._advance(dict(zip((each.name for each in self.RULE.inputs), given.inputs, strict=True)), given)
+
+    def _advance(self, inputs: Mapping[str, object], given: Given | None) -> None:
+        """One step, on tensors that are given or on the optimizer's own."""
         scaling = scaling_of(self)
         if scaling is not None and scaling.skipped_here:
-            return loss
+            return
         step = self._global_step + 1
         try:
-            binding = self._ready(inputs, scaling)
+            binding = self._ready(inputs, scaling, given)
             binding.run(step, None if scaling is None else scaling.finite(binding.devices))
             self._global_step = step
         except BaseException:
@@ -155,26 +178,41 @@ class Optimizer(EvaluationWeights, Metrics):
                 if binding.done == step:
                     self._global_step = step
             raise
-        return loss
 
-    def _ready(self, inputs: Mapping[str, object], scaling: Scaling | None) -> Binding:
+    def _ready(self, inputs: Mapping[str, object], scaling: Scaling | None, given: Given | None) -> Binding:
         """The binding with all that the groups, the gradients, a scaler and the caller say now."""
         if scaling is not None:
             self._scale(scaling)
         binding = self._binding
-        if binding is None or binding.stale(self.param_groups, self.state):
-            binding = self._bind()
-        if binding.refresh():
-            binding.gradients()
-            binding = self._bind()
-        if binding.gradients():
-            binding = self._bind()
+        if given is not None:
+            binding = self._placed(given)
+        else:
+            if binding is None or binding.stale(self.param_groups, self.state):
+                binding = self._bind()
+            if binding.refresh():
+                binding.gradients()
+                binding = self._bind()
             if binding.gradients():
-                raise GradientError("a gradient changed while the step looked at it")
+                binding = self._bind()
+                if binding.gradients():
+                    raise GradientError("a gradient changed while the step looked at it")
+            self._trace(binding)
         scaled = scaling is not None and self._options.storage.scaled
         binding.set_inputs(inputs, scaling.grad_scale if scaling is not None and scaled else None)
         if scaling is not None and not scaled:
             scaling.unscale(binding.stepped)
+        return binding
+
+    def _placed(self, given: Given) -> Binding:
+        """The binding on tensors that a compiled graph gives. UsageError where the graph was made for another state."""
+        binding = self._binding or self._bind()
+        replaced = binding.flag.up or binding.stale(self.param_groups, self.state)
+        if replaced or binding.refresh() or binding.gradients(given.grads):
+            raise UsageError(
+                f"a compiled step of {self.RULE.class_name} finds other parameters, state or dtypes of gradients than "
+                "it was compiled with, or settings that need other kernels: take one step outside torch.compile"
+            )
+        binding.place_on([*given.params, *given.state])
         return binding
 
     def _scale(self, scaling: Scaling) -> None:
@@ -209,7 +247,14 @@ class Optimizer(EvaluationWeights, Metrics):
             self._count = StepCount(self._global_step)
         state = cast(dict[Tensor, Slots], self.state)
         self._binding = Binding(made, self.param_groups, self._options, state, self._count)
+        self._trace(self._binding)
         return self._binding
+
+    def _trace(self, binding: Binding) -> None:
+        """Says what a graph of a step is made of."""
+        if self._traced is None:
+            self._traced = Traced(self, [given.name for given in self.RULE.inputs])
+        self._traced.follow(binding.fixed, len(binding.params))
 
     # --- groups
 
@@ -372,6 +417,7 @@ class Optimizer(EvaluationWeights, Metrics):
         taken: dict[str, object] = {"state": state, "param_groups": saved.groups, "_options": options, "_cut": ""}
         taken |= {"_global_step": saved.global_step, "_count": count}
         self.__dict__.update(taken, _binding=binding)
+        self._trace(binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
@@ -389,7 +435,7 @@ class Optimizer(EvaluationWeights, Metrics):
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._binding, self._count = None, None
+        self._binding, self._count, self._traced = None, None, None
         self._made = True
         super().__setstate__(state)
         for group in self.param_groups:  # one pickled before an option was added lacks it
