@@ -105,11 +105,11 @@ def measure_keras_file_size(model: object) -> int:
         return os.path.getsize(path)
 
 
-def benchmark_inference_latency(forward: Callable[[], object], warmup: int = 5, runs: int = 25) -> float:
+def benchmark_inference_latency(forward: Callable[[], object], discard: int = 5, runs: int = 25) -> float:
     """Mean seconds of a call, after some that do not count."""
-    if warmup < 0 or runs < 1:
-        raise UsageError(f"a latency is the mean of at least one run; got warmup={warmup}, runs={runs}")
-    for _ in range(warmup):
+    if discard < 0 or runs < 1:
+        raise UsageError(f"a latency is the mean of at least one run; got discard={discard}, runs={runs}")
+    for _ in range(discard):
         forward()
     return mean(_seconds(forward) for _ in range(runs))
 

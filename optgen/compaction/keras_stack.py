@@ -31,7 +31,6 @@ class _Sequential(Protocol):
     def set_weights(self, weights: Sequence[Array], /) -> None: ...
 
 
-_QUIET = ("linear", "relu")
 #: Keras has no types; what is used of it has those above.
 _keras: Any = importlib.import_module("keras")
 
@@ -49,7 +48,7 @@ def layers_of(model: _Sequential) -> list[Dense]:
         Dense(
             _numbers(layer.kernel),
             None if layer.bias is None else _numbers(layer.bias),
-            getattr(layer.activation, "__name__", "") in _QUIET,
+            layer.activation in (_keras.activations.linear, _keras.activations.relu),
         )
         for layer in model.layers
     ]
