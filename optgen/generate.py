@@ -17,10 +17,12 @@ from optgen.backend.registry import backend as find_backend
 from optgen.errors import HyperError, UsageError, suggest
 from optgen.frontends.evaluate import check_requirements, has_graph, rule_info
 from optgen.frontends.jax_factory import jax_factory
+from optgen.frontends.keras_class import keras_class
 from optgen.frontends.torch_class import torch_class
 from optgen.passes.pipeline import COUPLING, DEFAULT_COUPLING
 from optgen.paths import is_shipped
 from optgen.runtime import modules
+from optgen.runtime.array_modules import FILES
 from optgen.runtime.graph import COUPLINGS
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo, Settled
 from optgen.spec.evaluation import evaluation
@@ -28,7 +30,11 @@ from optgen.spec.model import Spec, Value
 from optgen.standalone import PRIVATE, readme, standalone
 
 #: Front ends that are built, and the writer of each class: (rule, origin) to text.
-FRAMEWORKS: Mapping[str, Callable[[Spec, str], str]] = {"torch": torch_class, "jax": jax_factory}
+FRAMEWORKS: Mapping[str, Callable[[Spec, str], str]] = {
+    "torch": torch_class,
+    "jax": jax_factory,
+    "keras": keras_class,
+}
 SHIPPED = "shipped"
 
 _MARK = re.compile(r"[Gg]enerated (by optgen )?from ")
@@ -97,7 +103,9 @@ def kernel_sources(request: Request, dtypes: Sequence[str]) -> dict[str, str]:
             for dtype in dtypes:
                 made[kernel_file(spec, own, dtype, backend)] = compiler.kernel_module(spec, own, dtype, backend)[1]
         for backend in filter(takes_arrays, request.backends):
-            made[array_file(spec, own, backend)] = compiler.program_source(spec, own, backend)
+            for framework in (name for name in frameworks_of([backend]) if name in request.frameworks):
+                text = compiler.program_source(spec, own, backend, framework)
+                made[array_file(spec, own, framework)] = text
     return made
 
 
@@ -120,7 +128,10 @@ def serves_here(backend: str) -> bool:
 
 def frameworks_of(backends: Sequence[str]) -> list[str]:
     """Front ends that some of these backends serve."""
-    served = {"jax" if takes_arrays(backend) else "torch" for backend in backends}
+    served: set[str] = set()
+    for name in backends:
+        target = None if name == REFERENCE else find_backend(name)
+        served |= set(target.frameworks) if target is not None and target.level == "rule" else {"torch"}
     return [framework for framework in FRAMEWORKS if framework in served]
 
 
@@ -159,9 +170,9 @@ def kernel_file(spec: Spec, given: Mapping[str, Value], dtype: str, backend: str
     return modules.file_name(*_settled(spec, given), dtype, backend)
 
 
-def array_file(spec: Spec, given: Mapping[str, Value], backend: str) -> str:
-    """Name of the file that holds the whole-array functions for these choices."""
-    return modules.array_file_name(*_settled(spec, given), backend)
+def array_file(spec: Spec, given: Mapping[str, Value], framework: str) -> str:
+    """Name of the file that holds a framework's whole-array functions for these choices."""
+    return modules.array_file_name(*_settled(spec, given), FILES[framework])
 
 
 def _settled(spec: Spec, given: Mapping[str, Value]) -> tuple[RuleInfo, Settled]:

@@ -25,15 +25,16 @@ def texts() -> dict[str, str]:
     """Every file by its path below the package."""
     from optgen import catalogue
     from optgen.frontends.jax_factory import jax_index
+    from optgen.frontends.keras_class import keras_index
     from optgen.frontends.torch_class import torch_index
-    from optgen.generate import Request, files
+    from optgen.generate import FRAMEWORKS, Request, files
     from optgen.spec.loader import load, shipped
 
     specs = [load(name) for name in shipped()]
     made = {"__init__.py": INIT, "py.typed": "", catalogue.FILE: catalogue.text(specs)}
-    made |= {"torch.py": torch_index(specs), "jax.py": jax_index(specs)}
+    made |= {"torch.py": torch_index(specs), "jax.py": jax_index(specs), "keras.py": keras_index(specs)}
     for spec in specs:
-        built = files(Request(spec, BACKENDS, DTYPES, ("torch", "jax"), origin="shipped"))
+        built = files(Request(spec, BACKENDS, DTYPES, tuple(FRAMEWORKS), origin="shipped"))
         made |= {f"{spec.name}/{name}": text for name, text in built.items() if name != "py.typed"}
     digests = {spec.name: spec.digest for spec in specs}
     return {**made, "MANIFEST": manifest(digests, made)}
@@ -42,11 +43,12 @@ def texts() -> dict[str, str]:
 def stubs() -> dict[Path, str]:
     """The signatures that editors read, of every rule."""
     from optgen.frontends.jax_factory import jax_stub
+    from optgen.frontends.keras_class import keras_stub
     from optgen.frontends.torch_signature import torch_stub
     from optgen.spec.loader import load, shipped
 
     specs = [load(name) for name in shipped()]
-    made = {"torch": torch_stub(specs), "jax": jax_stub(specs)}
+    made = {"torch": torch_stub(specs), "jax": jax_stub(specs), "keras": keras_stub(specs)}
     return {ROOT / "optgen" / framework / "__init__.pyi": text for framework, text in made.items()}
 
 

@@ -119,7 +119,7 @@ def _frameworks(framework: str, backends: list[str]) -> list[str]:
     if framework not in FRAMEWORKS:
         raise UsageError(f'there is no front end for "{framework}" yet; there is one for {", ".join(FRAMEWORKS)}')
     if framework not in served:
-        hint = "--backend xla" if framework == "jax" else "--backend numba"
+        hint = "--backend numba" if framework == "torch" else "--backend xla"
         raise UsageError(f"the backend {', '.join(backends)} does not serve {framework}: add {hint}")
     return [framework]
 

@@ -147,7 +147,9 @@ def _advanced(arrays: Arrays, updates: Value, counts: Value) -> Value:
 def _world(plan: Plan, tensors: Sequence[Tensor]) -> World:
     if plan.graph is None or len(tensors) != len(plan.leaves):
         return World(plan.arrays, tensors)
-    edges = plan.graph.edges(np.ones(plan.graph.players, dtype=np.bool_))
+    present = np.zeros(plan.graph.players, dtype=np.bool_)
+    present[[leaf.layer for leaf in plan.leaves]] = True
+    edges = plan.graph.edges(present)
     players, roles = [leaf.layer for leaf in plan.leaves], [leaf.role for leaf in plan.leaves]
     return World(plan.arrays, tensors, edges, neighbours(plan.graph, edges, players, roles))
 

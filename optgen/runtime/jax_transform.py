@@ -4,8 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
-import math
-import numbers
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +20,7 @@ from optgen.runtime import array_modules, jax_layers, jax_report, jax_step
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_program import Program
 from optgen.runtime.array_step import Plan
+from optgen.runtime.given import plain
 from optgen.runtime.jax_inplace import Site
 from optgen.runtime.jax_layers import Asked, Laid, LayerOrderWarning, PerParameter, lay_out
 from optgen.runtime.jax_report import Description
@@ -281,20 +280,7 @@ def accepted(hyper: HyperInfo, value: Given) -> Given:
         if hyper.kind == "choice":
             raise HyperError(f"{hyper.name} must be one of {', '.join(hyper.choices)}")
         return value if callable(value) else _checked(hyper, value)
-    if hyper.kind == "choice":
-        if value not in hyper.choices:
-            raise HyperError(f"{hyper.name} must be one of {', '.join(hyper.choices)}, got {value!r}")
-        return value
-    if hyper.kind == "bool":
-        if not isinstance(value, bool):
-            raise HyperError(f"{hyper.name} must be True or False, got {value!r}")
-        return value
-    if isinstance(value, bool | str) or not isinstance(value, numbers.Real):
-        raise HyperError(f"{hyper.name} must be a number, an array or a schedule, got {value!r}")
-    number = int(value) if hyper.kind == "int" and float(value).is_integer() else float(value)
-    if math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
-        raise HyperError(f"{hyper.name} must be {hyper.domain.text if hyper.domain else 'a number'}, got {value!r}")
-    return number
+    return cast(Given, plain(hyper, value, ", an array or a schedule"))
 
 
 def _checked(hyper: HyperInfo, value: jax.Array | np.ndarray) -> Given:

@@ -78,10 +78,10 @@ def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str
     return f"{stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
 
 
-def array_file_name(rule: RuleInfo, settled: Settled, backend: str) -> str:
-    """Name of the file of a backend that takes whole arrays of any dtype: `xla.py`, and a digest as above."""
+def array_file_name(rule: RuleInfo, settled: Settled, kind: str) -> str:
+    """Name of a file of functions of whole arrays of any dtype: its kind, such as `xla`, and a digest as above."""
     default = rule.settled(rule.defaults())
-    return f"{rule.prefix}{backend}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
+    return f"{rule.prefix}{kind}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
 
 
 def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:

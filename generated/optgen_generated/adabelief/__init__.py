@@ -2,4 +2,5 @@
 
     from adabelief.torch import AdaBelief
     from adabelief.jax import adabelief
+    from adabelief.keras import AdaBelief
 """

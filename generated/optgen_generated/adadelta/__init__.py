@@ -2,4 +2,5 @@
 
     from adadelta.torch import Adadelta
     from adadelta.jax import adadelta
+    from adadelta.keras import Adadelta
 """

@@ -2,4 +2,5 @@
 
     from adafactor.torch import Adafactor
     from adafactor.jax import adafactor
+    from adafactor.keras import Adafactor
 """

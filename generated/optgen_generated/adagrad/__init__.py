@@ -2,4 +2,5 @@
 
     from adagrad.torch import Adagrad
     from adagrad.jax import adagrad
+    from adagrad.keras import Adagrad
 """

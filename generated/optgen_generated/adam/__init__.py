@@ -2,4 +2,5 @@
 
     from adam.torch import Adam
     from adam.jax import adam
+    from adam.keras import Adam
 """

@@ -2,4 +2,5 @@
 
     from adamax.torch import Adamax
     from adamax.jax import adamax
+    from adamax.keras import Adamax
 """

@@ -2,4 +2,5 @@
 
     from adamw.torch import AdamW
     from adamw.jax import adamw
+    from adamw.keras import AdamW
 """

@@ -2,4 +2,5 @@
 
     from adan.torch import Adan
     from adan.jax import adan
+    from adan.keras import Adan
 """

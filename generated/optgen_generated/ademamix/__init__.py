@@ -2,4 +2,5 @@
 
     from ademamix.torch import AdEMAMix
     from ademamix.jax import ademamix
+    from ademamix.keras import AdEMAMix
 """

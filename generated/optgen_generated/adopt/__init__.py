@@ -2,4 +2,5 @@
 
     from adopt.torch import ADOPT
     from adopt.jax import adopt
+    from adopt.keras import ADOPT
 """

@@ -2,4 +2,5 @@
 
     from lamb.torch import Lamb
     from lamb.jax import lamb
+    from lamb.keras import Lamb
 """

@@ -2,4 +2,5 @@
 
     from laprop.torch import LaProp
     from laprop.jax import laprop
+    from laprop.keras import LaProp
 """

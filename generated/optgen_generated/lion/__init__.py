@@ -2,4 +2,5 @@
 
     from lion.torch import Lion
     from lion.jax import lion
+    from lion.keras import Lion
 """

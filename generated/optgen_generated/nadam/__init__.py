@@ -2,4 +2,5 @@
 
     from nadam.torch import NAdam
     from nadam.jax import nadam
+    from nadam.keras import NAdam
 """

@@ -2,4 +2,5 @@
 
     from neat.torch import NEAT
     from neat.jax import neat
+    from neat.keras import NEAT
 """

@@ -2,4 +2,5 @@
 
     from nested.torch import Nested
     from nested.jax import nested
+    from nested.keras import Nested
 """

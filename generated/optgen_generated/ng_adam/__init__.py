@@ -2,4 +2,5 @@
 
     from ng_adam.torch import NGAdam
     from ng_adam.jax import ng_adam
+    from ng_adam.keras import NGAdam
 """

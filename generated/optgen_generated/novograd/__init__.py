@@ -2,4 +2,5 @@
 
     from novograd.torch import NovoGrad
     from novograd.jax import novograd
+    from novograd.keras import NovoGrad
 """

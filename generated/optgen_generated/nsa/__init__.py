@@ -2,4 +2,5 @@
 
     from nsa.torch import NSA
     from nsa.jax import nsa
+    from nsa.keras import NSA
 """

@@ -2,4 +2,5 @@
 
     from radam.torch import RAdam
     from radam.jax import radam
+    from radam.keras import RAdam
 """

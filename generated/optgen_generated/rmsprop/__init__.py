@@ -2,4 +2,5 @@
 
     from rmsprop.torch import RMSprop
     from rmsprop.jax import rmsprop
+    from rmsprop.keras import RMSprop
 """

@@ -2,4 +2,5 @@
 
     from sgd.torch import SGD
     from sgd.jax import sgd
+    from sgd.keras import SGD
 """

@@ -2,4 +2,5 @@
 
     from signum.torch import Signum
     from signum.jax import signum
+    from signum.keras import Signum
 """

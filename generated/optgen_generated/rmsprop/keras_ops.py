@@ -1,0 +1,50 @@
+"""The rule rmsprop as functions of `keras.ops`, for every backend that Keras has, generated from rmsprop.yaml.
+
+spec edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823
+made by: optgen build rmsprop --backend xla --framework keras --set centered=false --set maximize=false
+"""
+
+from keras import ops
+
+from optgen.runtime.array_program import Each, Program, Slot, Variant
+
+
+def start_v(param):
+    """What v starts from."""
+    return (0.0,)
+
+
+def always(param, v, g, weight_decay, alpha, eps, lr):
+    """`always`: one tensor."""
+    # g = g + weight_decay*param
+    g_new = g + weight_decay * param
+    # v = alpha*v + (1 - alpha)*g**2
+    v_new = alpha * v + (1 - alpha) * (g_new * g_new)
+    # d = g/(sqrt(s) + eps)
+    d = g_new / (ops.sqrt(v_new) + eps)
+    # param = param - lr*d
+    param_new = param - lr * d
+    return param_new, v_new
+
+
+PROGRAM = Program(
+    rule="rmsprop",
+    digest="edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823",
+    settled={"centered": False, "maximize": False, "momentum != 0": False},
+    matrix="trailing",
+    vectors=False,
+    slots=(
+        Slot("v", "elem", "float", "", start_v, ("param",)),
+    ),
+    variants=(
+        Variant(
+            "always",
+            None, (),
+            (
+                Each("tensor", always, ("param", "v", "g", "weight_decay", "alpha", "eps", "lr"), ("param_new", "v_new")),
+            ),
+            {"param": "param_new", "v": "v_new"},
+            True,
+        ),
+    ),
+)

@@ -1,0 +1,40 @@
+"""The rule sgd as functions of `keras.ops`, for every backend that Keras has, generated from sgd.yaml.
+
+spec 463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f
+made by: optgen build sgd --backend xla --framework keras --set maximize=false
+"""
+
+from keras import ops
+
+from optgen.runtime.array_program import Each, Program, Slot, Variant
+
+
+def always(param, g, weight_decay, lr):
+    """`always`: one tensor."""
+    # g = g + weight_decay*param
+    g_new = g + weight_decay * param
+    # param = param - lr*d
+    param_new = param - lr * g_new
+    return (param_new,)
+
+
+PROGRAM = Program(
+    rule="sgd",
+    digest="463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f",
+    settled={"maximize": False, "momentum != 0": False},
+    matrix="trailing",
+    vectors=False,
+    slots=(
+    ),
+    variants=(
+        Variant(
+            "always",
+            None, (),
+            (
+                Each("tensor", always, ("param", "g", "weight_decay", "lr"), ("param_new",)),
+            ),
+            {"param": "param_new"},
+            True,
+        ),
+    ),
+)

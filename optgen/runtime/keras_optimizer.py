@@ -1,0 +1,276 @@
+"""What every generated Keras class is: a `keras.optimizers.Optimizer` that steps a rule on all variables at once."""
+
+# Keras carries no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedBaseClass=false
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias, cast
+
+import keras
+from keras import backend, ops
+
+from optgen.errors import HyperError, UsageError
+from optgen.runtime import keras_conversion, keras_saved
+from optgen.runtime.arrangement import Arrangement
+from optgen.runtime.given import plain
+from optgen.runtime.keras_arrays import number, unrecorded
+from optgen.runtime.keras_layers import path_of, shortened, spread
+from optgen.runtime.keras_layout import Layout, Options, Variable
+from optgen.runtime.rule_info import HyperInfo, Hypers, HyperValue, RuleInfo
+
+#: A number, a schedule of Keras, or a function without arguments.
+LearningRate: TypeAlias = "float | keras.optimizers.schedules.LearningRateSchedule | Callable[[], Any]"
+#: One value per variable, or a map from patterns of paths.
+PerParameter: TypeAlias = Sequence[int | float] | Mapping[str, int | float] | None
+Tensor: TypeAlias = Any
+
+LR, DECAY = "lr", "weight_decay"
+
+
+class _Own:
+    """What an optimizer holds of its own. Keras tracks no attributes of it."""
+
+    def __init__(self, maximize: bool, arrangement: Arrangement, each: Mapping[str, PerParameter]) -> None:
+        self.maximize, self.arrangement, self.each = maximize, arrangement, dict(each)
+        self.layout: Layout | None = None
+        self.inputs: dict[str, Tensor] = {}
+
+
+class Optimizer(keras.optimizers.Optimizer):
+    """An optimizer of Keras made from a rule.
+
+    It does what Keras's own do: schedules and callbacks set the learning rate, gradients may be clipped or accumulated,
+    losses scaled, weights averaged; `.keras` files and `stateless_apply` hold all of its state. Weight decay is the
+    rule's own where it has one, and spares what `exclude_from_weight_decay` names.
+
+    Hyper-parameters are attributes. Keras compiles the learning rate as a variable and the others as numbers: what is
+    changed after that is seen once the model is compiled again.
+    """
+
+    RULE: ClassVar[RuleInfo]
+    #: Keras's name of each hyper-parameter.
+    ARGUMENTS: ClassVar[Mapping[str, str]]
+    #: Keras's name of each state that its own optimizer of this rule has too.
+    STATE: ClassVar[Mapping[str, str]]
+
+    def __init__(
+        self,
+        given: Mapping[str, Any],
+        *,
+        maximize: bool = False,
+        arrangement: Arrangement | None = None,
+        per_parameter: Mapping[str, PerParameter] | None = None,
+        weight_decay: float | None = None,
+        **common: Any,
+    ) -> None:
+        """`given` maps the rule's hyper-parameters to values. Raises HyperError for those that cannot be."""
+        rule = self.RULE
+        values = {hyper.name: _accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
+        _check_requirements(rule, values)
+        super().__init__(learning_rate=values.get(LR, 0.0), weight_decay=weight_decay, **common)
+        self._own = _Own(bool(maximize), arrangement or Arrangement(), per_parameter or {})
+        for name, value in values.items():
+            if name != LR:
+                setattr(self, self.ARGUMENTS[name], value)
+
+    def hypers(self) -> dict[str, Any]:
+        """Values of the rule's hyper-parameters now, by its own names; the learning rate is a tensor or a number."""
+        found: dict[str, Any] = {}
+        for hyper in self.RULE.hypers:
+            if hyper.name != LR:
+                found[hyper.name] = plain(hyper, getattr(self, self.ARGUMENTS[hyper.name]))
+        return found
+
+    # What Keras calls
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Makes the state of variables. UsageError, before anything is made, for those that cannot be stepped."""
+        if self.built:
+            return
+        variables = list(variables)
+        values = {**self.RULE.defaults(), **self.hypers()}
+        layout = Layout(self.RULE, values, self._options(variables), variables)
+        super().build(variables)
+        layout.make_state(values, variables, self._make)
+        self._own.layout = layout
+
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[Variable] | None = None, **inputs: Any
+    ) -> None:
+        """One step. `inputs` are what the rule reads beside gradients, such as `loss`."""
+        wanted = {given.name for given in self.RULE.inputs}
+        if wanted ^ inputs.keys():
+            missing = ", ".join(f"{name}=..." for name in sorted(wanted - inputs.keys()))
+            surplus = ", ".join(sorted(inputs.keys() - wanted))
+            why = f"reads more than gradients: call apply(grads, variables, {missing})"
+            raise UsageError(f"{self.RULE.name} {why if missing else f'has no input {surplus}'}")
+        if trainable_variables is None and not self.built:
+            raise UsageError(
+                f"{type(self).__name__} is not built: call build(variables) first, or apply(grads, variables)"
+            )
+        self._own.inputs = dict(inputs)
+        try:
+            super().apply(grads, trainable_variables)
+        finally:
+            self._own.inputs = {}
+
+    def _backend_update_step(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[Variable], learning_rate: Any
+    ) -> None:
+        with unrecorded():
+            gradients = self._dense(grads, trainable_variables)
+            for variable, value in self._step(gradients, trainable_variables, learning_rate):
+                self.assign(variable, value)
+
+    def _apply_weight_decay(self, variables: Sequence[Variable]) -> None:
+        if DECAY not in self.ARGUMENTS.values():  # else the rule decays
+            super()._apply_weight_decay(variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make this optimizer again, as Keras saves them."""
+        own, arrangement = self._own, self._own.arrangement
+        config: dict[str, Any] = {**super().get_config(), "maximize": own.maximize}
+        if not self._decays_as_keras():
+            config.pop(DECAY, None)
+        config |= {self.ARGUMENTS[name]: value for name, value in self.hypers().items()}
+        if self.RULE.layers:
+            config["players"] = _listed(arrangement.players)
+        if self.RULE.graph:
+            edges = None if arrangement.edges is None else [list(edge) for edge in arrangement.edges]
+            config |= {"edges": edges, "laplacian": arrangement.laplacian, "coupling": arrangement.coupling}
+        if self.RULE.depth:
+            config["depths"] = _listed(arrangement.depths)
+        each = {hyper.name: hyper.per_parameter for hyper in self.RULE.hypers if hyper.per_parameter}
+        return config | {argument: _listed(own.each.get(name)) for name, argument in each.items()}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the state, and which rule it is of."""
+        super().save_own_variables(store)
+        keras_saved.describe(store, self.RULE, self._own.layout)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what was saved. StateError, with nothing changed, where it is of another rule, model or form."""
+        keras_saved.check(store, self.RULE, self._own.layout, self.variables)
+        for index, variable in enumerate(self.variables):
+            variable.assign(store[str(index)])
+
+    # What it is for others
+
+    @property
+    def current_learning_rate(self) -> float:
+        """The rate of the next step: the live learning rate, and what the rule itself makes of it."""
+        rate = float(backend.convert_to_numpy(ops.convert_to_tensor(self.learning_rate)))
+        step = int(backend.convert_to_numpy(ops.convert_to_tensor(self.iterations))) + 1
+        return self.rate({**self.RULE.defaults(), **self.hypers(), LR: rate}, step)
+
+    @staticmethod
+    def rate(hyper: Hypers, step: int) -> float:  # noqa: ARG004
+        """The rate that a step takes."""
+        return float(hyper[LR])
+
+    def describe(self) -> str:
+        """Layer, role and state of each variable, as text."""
+        layout = self._layout()
+        lines = [f"{type(self).__name__} ({self.RULE.name}) on Keras's {backend.backend()} backend"]
+        for path, layer, role, slots in zip(
+            layout.paths, layout.layers.player, layout.layers.role, layout.slots, strict=True
+        ):
+            place = f"layer {layer}{f', role {role}' if role else ''}" if self.RULE.layers else ""
+            lines.append("  ".join(part for part in (path, place, ", ".join(slots)) if part))
+        return "\n".join(lines)
+
+    def state_of(self, variable: Variable) -> Mapping[str, Variable]:
+        """State variables of a variable of the model, by the rule's names."""
+        return dict(self._layout().slots[self._get_variable_index(variable)])
+
+    @classmethod
+    def from_keras(cls, optimizer: keras.optimizers.Optimizer, **arguments: Any) -> Self:
+        """The optimizer that goes on where Keras's own of this rule is: its variables, settings, a copy of its state.
+
+        `arguments` are those that Keras's has not. StateError where the rule has not all of its options.
+        """
+        return cast(Self, keras_conversion.taken_over(cls, optimizer, arguments))
+
+    def to_keras(self) -> keras.optimizers.Optimizer:
+        """Keras's own optimizer of this rule, with a copy of the state. StateError where it has not all options."""
+        return keras_conversion.given_back(self)
+
+    # Parts
+
+    def _layout(self) -> Layout:
+        if self._own.layout is None:
+            raise UsageError(f"{type(self).__name__} is not built yet: call build(variables), or fit a model with it")
+        return self._own.layout
+
+    def _decays_as_keras(self) -> bool:
+        return DECAY not in self.ARGUMENTS.values()
+
+    def _options(self, variables: Sequence[Variable]) -> Options:
+        own, paths = self._own, [path_of(variable) for variable in variables]
+        each: dict[str, Sequence[HyperValue | None]] = {}
+        for name, given in own.each.items():
+            if given is None:
+                continue
+            hyper = self.RULE.hyper(name)
+            found = spread(given, paths, shortened(paths), hyper.per_parameter) if isinstance(given, Mapping) else given
+            if len(found) != len(paths):
+                raise UsageError(f"{hyper.per_parameter} has {len(found)} entries for {len(paths)} variables")
+            each[name] = [None if value is None else plain(hyper, value) for value in found]
+        decays = [name for name in self.ARGUMENTS if name == DECAY or name.endswith(f"_{DECAY}")]
+        decays = [name for name in decays if self.RULE.hyper(name).kind == "float"]
+        exempt = [{} if self._use_weight_decay(v) else dict.fromkeys(decays, 0.0) for v in variables]
+        return Options(own.maximize, own.arrangement, each, exempt)
+
+    def _make(self, shape: tuple[int, ...], dtype: str, start: Any, variable: Variable, slot: str) -> Variable:
+        name = slot.replace("[", "_").replace("]", "")
+        path = "" if variable is None else f"{path_of(variable).replace('/', '_').replace(':', '_')}_"
+        layout = getattr(variable, "_layout", None) if variable is not None and shape == tuple(variable.shape) else None
+        return self.add_variable(shape, initializer=start, dtype=dtype, layout=layout, name=f"{path}{name}")
+
+    def _dense(self, grads: Sequence[Tensor], variables: Sequence[Variable]) -> dict[int, Tensor]:
+        """Gradients by the numbers of their variables; sparse ones as the arrays that they stand for."""
+        if backend.backend() == "tensorflow":
+            values = [v.value if isinstance(v, backend.Variable) else v for v in variables]
+            grads = [grad for grad, _ in self._all_reduce_sum_gradients(list(zip(grads, values, strict=True)))]
+        found = [backend.convert_to_tensor(grad, sparse=False) for grad in grads]
+        return {self._get_variable_index(v): grad for v, grad in zip(variables, found, strict=True)}
+
+    def _step(
+        self, gradients: Mapping[int, Tensor], variables: Sequence[Variable], learning_rate: Any
+    ) -> list[tuple[Variable, Tensor]]:
+        layout, plain_values = self._layout(), self.hypers()
+        everything: list[Variable] = self._trainable_variables
+        layout.follow({**self.RULE.defaults(), **plain_values}, everything)
+        stepped = list(everything)
+        for variable in variables:
+            stepped[self._get_variable_index(variable)] = variable
+        values = {**plain_values, LR: number(learning_rate), **self._own.inputs}
+        return layout.step(values, number(self.iterations) + 1, gradients, stepped)
+
+
+def _accepted(hyper: HyperInfo, value: Any) -> Any:
+    """A value of a hyper-parameter; the learning rate may be a schedule or a function."""
+    if hyper.name != LR:
+        return plain(hyper, value)
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule) or callable(value):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return plain(hyper, float(value))
+    raise HyperError(f"learning_rate must be a number, a schedule or a function without arguments, got {value!r}")
+
+
+def _check_requirements(rule: RuleInfo, values: Mapping[str, Any]) -> None:
+    static = {**rule.defaults(), **{n: v for n, v in values.items() if isinstance(v, bool | int | float | str | tuple)}}
+    for requirement in rule.require:
+        if not requirement.holds(static):
+            raise HyperError(f"{rule.name} needs {requirement.text}")
+
+
+def _listed(given: Any) -> Any:
+    """A setting as Keras writes it to a file: maps and lists of plain values."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return given if given is None or isinstance(given, str) else list(given)
