@@ -17,6 +17,7 @@ from optgen.extras import missing
 if TYPE_CHECKING:
     from optgen.rule import Rule
     from optgen.runtime.jax_transform import Transformation
+    from optgen.runtime.keras_optimizer import Optimizer as KerasOptimizer
     from optgen.runtime.torch_optimizer import Optimizer
     from optgen.spec.model import Spec
 
@@ -62,9 +63,13 @@ def compile(  # noqa: A001
 def compile(  # noqa: A001
     rule: Spec | str | os.PathLike[str], framework: Literal["jax"], backend: str | None = None
 ) -> Callable[..., Transformation]: ...
+@overload
+def compile(  # noqa: A001
+    rule: Spec | str | os.PathLike[str], framework: Literal["keras"], backend: str | None = None
+) -> type[KerasOptimizer]: ...
 def compile(  # noqa: A001
     rule: Spec | str | os.PathLike[str], framework: str = "torch", backend: str | None = None
-) -> type[Optimizer] | Callable[..., object]:
+) -> type[Optimizer] | type[KerasOptimizer] | Callable[..., object]:
     """The optimizer class of a rule, generated and imported; for JAX the factory of its optax transformation.
 
     The class and the kernels of its default choices go to the user's cache folder; other choices are compiled when an

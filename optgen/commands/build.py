@@ -32,8 +32,8 @@ OUT = Path("optgen_out")
 @click.option(
     "--backend",
     metavar=backend_names("all"),
-    default="numba",
-    show_default=True,
+    default=None,
+    help="What to write kernels for; if none is named numba, and for jax and keras what serves them.",
     shell_complete=completing.backends,
 )
 @click.option(
@@ -57,7 +57,7 @@ OUT = Path("optgen_out")
 )
 def command(
     rules: tuple[str, ...],
-    backend: str,
+    backend: str | None,
     framework: str,
     assignments: tuple[tuple[str, str], ...],
     dtypes: tuple[str, ...],
@@ -78,7 +78,7 @@ def command(
     stage = stage_of(emit, print_after)
     if stage and standalone:
         raise click.UsageError("--standalone writes a folder, and --emit and --print-after print instead; give one")
-    backends = _backends(check_backend(backend, "all"), standalone)
+    backends = _backends(check_backend(backend or _default_backend(framework), "all"), standalone)
     frameworks = _frameworks(framework, backends)
     requests: dict[str, Request] = {}
     for rule in dict.fromkeys(rules):
@@ -94,6 +94,16 @@ def command(
         return
     for request in tracked(list(requests.values()), lambda request: request.spec.name):
         _build(request, (out or OUT) / request.spec.name)
+
+
+def _default_backend(framework: str) -> str:
+    """The first backend that serves a framework, numba before all others."""
+    from optgen.backend.registry import installed
+    from optgen.generate import frameworks_of
+
+    first = "numba"
+    others = (name for name in installed() if framework in frameworks_of([name]))
+    return first if framework in ("torch", "all") else next(others, first)
 
 
 def _backends(backend: str, standalone: bool) -> list[str]:

@@ -17,7 +17,7 @@ from optgen.commands.cache import counted
 from optgen.commands.output import table
 
 #: Frameworks, and whether there is a front end for each.
-FRAMEWORKS = {"torch": True, "jax": True, "keras": False}
+FRAMEWORKS = {"torch": True, "jax": True, "keras": True}
 
 
 @click.command("doctor")

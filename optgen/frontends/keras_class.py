@@ -36,6 +36,7 @@ _COMMON = (
 #: What a class has from Keras or from the base here, which no argument may hide.
 _TAKEN = frozenset(
     {"self", "super", "iterations", "variables", "built", "build", "apply", "assign", "learning_rate_", "describe"}
+    | {"layout", "state_of", "hypers", "current_learning_rate", "from_keras", "to_keras", "memory_stats"}
     | {"RULE", "ARGUMENTS", "STATE", "layers", "depths_", "lock", "rate"}
 )
 

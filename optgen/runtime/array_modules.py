@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from optgen.errors import BackendError
-from optgen.runtime import cache, modules
+from optgen.runtime import cache, home, modules
 from optgen.runtime.array_program import Program
 from optgen.runtime.rule_info import Hypers, RuleInfo, Settled
 
@@ -71,7 +71,7 @@ def _loaded(path: Path) -> Program:
     """The program in a file, imported once per process."""
     key = str(path)
     if key not in _programs:
-        name = f"optgen_arrays_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        name = home.kernel_name(hashlib.sha256(key.encode()).hexdigest()[:16])
         found = importlib.util.spec_from_file_location(name, path)
         assert found is not None, path
         assert found.loader is not None, path

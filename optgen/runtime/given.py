@@ -21,7 +21,9 @@ def plain(hyper: HyperInfo, value: object, also: str = "") -> HyperValue:
         return value
     if isinstance(value, bool | str) or not isinstance(value, numbers.Real):
         raise HyperError(f"{hyper.name} must be a number{also}, got {value!r}")
-    number = int(value) if hyper.kind == "int" and float(value).is_integer() else float(value)
+    number: int | float = float(value)
+    if hyper.kind == "int" and number.is_integer():
+        number = int(number)
     if hyper.kind == "int" and not isinstance(number, int):
         raise HyperError(f"{hyper.name} must be a whole number, got {value!r}")
     if math.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):

@@ -1,19 +1,17 @@
 """The array operations of Keras that running a program takes, on whichever backend Keras has."""
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import numpy as np
-from keras import backend, ops
 
 from optgen.runtime.array_program import Arrays, Value
 from optgen.runtime.array_scalars import is_known
+from optgen.runtime.keras_untyped import backend, ops
 
 BACKEND: Final[str] = backend.backend()
 _START = {"max": -np.inf, "min": np.inf}
@@ -79,17 +77,17 @@ class KerasArrays:
 
 
 def _jax() -> Arrays:
-    return cast(Arrays, importlib.import_module("optgen.runtime.jax_program").ARRAYS)
+    from optgen.runtime.jax_program import ARRAYS as jax_arrays  # only where JAX is the backend
+
+    return jax_arrays
 
 
 def _wide() -> bool:
-    import jax
-
-    return bool(jax.config.read("jax_enable_x64"))
+    return bool(cast(Any, importlib.import_module("jax")).config.read("jax_enable_x64"))
 
 
 @contextmanager
-def unrecorded() -> Iterator[None]:
+def unrecorded() -> Generator[None]:
     """Within it, torch records no gradients of what is computed; other backends record none anyway."""
     if BACKEND != "torch":
         yield

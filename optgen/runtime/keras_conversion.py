@@ -4,18 +4,14 @@ A rule says how Keras names its state, and its class is called as Keras's is; no
 side has and the other has not must be at its default, so that no option is lost on the way.
 """
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import keras
-from keras import ops
+from typing import TYPE_CHECKING, Any, cast
 
 from optgen.errors import StateError, UsageError
 from optgen.runtime.keras_arrays import unrecorded
+from optgen.runtime.keras_untyped import keras, ops
 
 if TYPE_CHECKING:
     from optgen.runtime.keras_optimizer import Optimizer
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 _DECAY = "weight_decay"
 
 
-def counterpart(cls: type[Optimizer]) -> type[keras.optimizers.Optimizer]:
+def counterpart(cls: type[Optimizer]) -> type[Any]:
     """Keras's class of a rule. StateError where Keras has none, or keeps other state."""
     found = getattr(keras.optimizers, cls.RULE.class_name, None)
     if found is None:
@@ -37,7 +33,7 @@ def taken_over(cls: type[Optimizer], optimizer: Any, arguments: Mapping[str, Any
     if not isinstance(optimizer, wanted) or not optimizer.built:
         what = "one that is not built" if isinstance(optimizer, wanted) else f"a {type(optimizer).__name__}"
         raise StateError(f"{cls.__name__} continues a built keras.optimizers.{wanted.__name__}, not {what}")
-    config, takes = dict(optimizer.get_config()), cls().get_config()
+    config, takes = dict(optimizer.get_config()), cast(Any, cls)().get_config()
     for name in arguments:
         if name in config:
             raise UsageError(f"{name} comes with the optimizer; change it there")
@@ -50,14 +46,15 @@ def taken_over(cls: type[Optimizer], optimizer: Any, arguments: Mapping[str, Any
     return made
 
 
-def given_back(ours: Optimizer) -> keras.optimizers.Optimizer:
+def given_back(ours: Optimizer) -> Any:
     """Keras's own, built on the same variables."""
     cls = counterpart(type(ours))
     if not ours.built:
         raise StateError(f"{type(ours).__name__} is not built: there is nothing to give back")
     config, takes = dict(ours.get_config()), cls().get_config()
+    fresh = ours.from_config({}).get_config()
     config = _decay(config, cls)
-    kept = _options(config, takes, type(ours)().get_config(), type(ours).__name__, f"keras.optimizers.{cls.__name__}")
+    kept = _options(config, takes, fresh, type(ours).__name__, f"keras.optimizers.{cls.__name__}")
     made = cls.from_config(kept)
     _exempt(made, ours)
     made.build(ours._trainable_variables)
@@ -65,7 +62,7 @@ def given_back(ours: Optimizer) -> keras.optimizers.Optimizer:
     return made
 
 
-def _decay(config: dict[str, Any], theirs: type[keras.optimizers.Optimizer]) -> dict[str, Any]:
+def _decay(config: dict[str, Any], theirs: type[Any]) -> dict[str, Any]:
     """Settings without a decay of 0. Keras's decay is decoupled; only a class of Keras's that has one by default is
     sure to mean the same as the rule of its name."""
     if not config.get(_DECAY):
@@ -97,7 +94,7 @@ def _options(
 
 def _copy(ours: Optimizer, theirs: Any, *, forth: bool) -> None:
     """Copies state, averages, accumulators and counts; all of it is found before any is written."""
-    layout = ours._layout()
+    layout = ours.layout()
     pairs: list[tuple[Any, Any]] = [(ours._iterations, theirs._iterations)]
     if isinstance(getattr(theirs, "_learning_rate", None), keras.Variable):
         pairs.append((ours._learning_rate, theirs._learning_rate))

@@ -1,7 +1,5 @@
 """Keras optimizers of rules that ask how deep a variable lies: the model tells, or the caller does."""
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import math
@@ -9,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from keras import backend
-
 from optgen.errors import UsageError
 from optgen.runtime.given import plain
 from optgen.runtime.keras_layers import depths_of, exactly, path_of
 from optgen.runtime.keras_optimizer import Optimizer
+from optgen.runtime.keras_untyped import backend
 
 _CYCLE = "steps_per_epoch"
 
@@ -53,7 +50,7 @@ class DepthOptimizer(Optimizer):
 
     def memory_stats(self) -> dict[str, int]:
         """Bytes of the variables (`param`) and of each state of the rule."""
-        layout = self._layout()
+        layout = self.layout()
         found = {"param": sum(map(_bytes, self._trainable_variables))}
         for slots in layout.slots:
             for name, variable in slots.items():

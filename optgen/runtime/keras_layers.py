@@ -1,7 +1,5 @@
 """Layers of a Keras model: which variables form one, in which order, how deep each lies."""
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import re

@@ -1,7 +1,5 @@
 """A rule laid out for the variables of a Keras model: programs, state variables, and a step from these."""
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from keras import backend, ops
 
 from optgen.errors import GradientError, UsageError
 from optgen.runtime import array_modules, array_step
@@ -19,6 +16,7 @@ from optgen.runtime.array_step import Leaf, Plan, Row
 from optgen.runtime.graph import Graph
 from optgen.runtime.keras_arrays import ARRAYS
 from optgen.runtime.keras_layers import arranged, path_of
+from optgen.runtime.keras_untyped import backend, keras, ops
 from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, meta_of
 
 #: A variable of Keras, or TensorFlow's own.
@@ -232,15 +230,17 @@ def _tied(program: Program) -> bool:
 
 
 def _start(slot: Slot, part: Part, values: Values, variable: Variable) -> Any:
-    """An initializer of a slot."""
+    """An initializer of a slot: of a number, or of what the variable holds when the slot is made."""
+
+    def value() -> Value:
+        given = {**values, **part.own, **array_step.metadata(part.leaf.meta), "param": ops.convert_to_tensor(variable)}
+        return slot.start(*(given[name] for name in slot.takes))[0]
 
     def initial(shape: Sequence[int], dtype: Any = None) -> Value:
-        given = {**values, **part.own, **array_step.metadata(part.leaf.meta), "param": ops.convert_to_tensor(variable)}
-        (value,) = slot.start(*(given[name] for name in slot.takes))
-        array = ops.cast(ops.convert_to_tensor(value), dtype)
+        array = ops.cast(value(), dtype)
         return ops.copy(array) if tuple(array.shape) == tuple(shape) else ops.broadcast_to(array, shape)
 
-    return initial
+    return keras.initializers.Constant(float(number)) if ARRAYS.known(number := value()) else initial
 
 
 def _check_dtype(path: str, variable: Variable) -> None:

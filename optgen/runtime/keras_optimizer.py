@@ -1,16 +1,11 @@
 """What every generated Keras class is: a `keras.optimizers.Optimizer` that steps a rule on all variables at once."""
 
-# Keras carries no types.
+# The base class is Keras's, which carries no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUntypedBaseClass=false
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, cast
-
-import keras
-from keras import backend, ops
 
 from optgen.errors import HyperError, UsageError
 from optgen.runtime import keras_conversion, keras_saved
@@ -19,10 +14,11 @@ from optgen.runtime.given import plain
 from optgen.runtime.keras_arrays import number, unrecorded
 from optgen.runtime.keras_layers import path_of, shortened, spread
 from optgen.runtime.keras_layout import Layout, Options, Variable
+from optgen.runtime.keras_untyped import backend, keras, ops
 from optgen.runtime.rule_info import HyperInfo, Hypers, HyperValue, RuleInfo
 
 #: A number, a schedule of Keras, or a function without arguments.
-LearningRate: TypeAlias = "float | keras.optimizers.schedules.LearningRateSchedule | Callable[[], Any]"
+LearningRate: TypeAlias = "float | Callable[..., Any]"
 #: One value per variable, or a map from patterns of paths.
 PerParameter: TypeAlias = Sequence[int | float] | Mapping[str, int | float] | None
 Tensor: TypeAlias = Any
@@ -162,8 +158,8 @@ class Optimizer(keras.optimizers.Optimizer):
     @property
     def current_learning_rate(self) -> float:
         """The rate of the next step: the live learning rate, and what the rule itself makes of it."""
-        rate = float(backend.convert_to_numpy(ops.convert_to_tensor(self.learning_rate)))
-        step = int(backend.convert_to_numpy(ops.convert_to_tensor(self.iterations))) + 1
+        rate = float(ops.convert_to_numpy(self.learning_rate))
+        step = int(ops.convert_to_numpy(self.iterations)) + 1
         return self.rate({**self.RULE.defaults(), **self.hypers(), LR: rate}, step)
 
     @staticmethod
@@ -173,7 +169,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def describe(self) -> str:
         """Layer, role and state of each variable, as text."""
-        layout = self._layout()
+        layout = self.layout()
         lines = [f"{type(self).__name__} ({self.RULE.name}) on Keras's {backend.backend()} backend"]
         for path, layer, role, slots in zip(
             layout.paths, layout.layers.player, layout.layers.role, layout.slots, strict=True
@@ -184,23 +180,24 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def state_of(self, variable: Variable) -> Mapping[str, Variable]:
         """State variables of a variable of the model, by the rule's names."""
-        return dict(self._layout().slots[self._get_variable_index(variable)])
+        return dict(self.layout().slots[self._get_variable_index(variable)])
 
     @classmethod
-    def from_keras(cls, optimizer: keras.optimizers.Optimizer, **arguments: Any) -> Self:
+    def from_keras(cls, optimizer: Any, **arguments: Any) -> Self:
         """The optimizer that goes on where Keras's own of this rule is: its variables, settings, a copy of its state.
 
         `arguments` are those that Keras's has not. StateError where the rule has not all of its options.
         """
         return cast(Self, keras_conversion.taken_over(cls, optimizer, arguments))
 
-    def to_keras(self) -> keras.optimizers.Optimizer:
+    def to_keras(self) -> Any:
         """Keras's own optimizer of this rule, with a copy of the state. StateError where it has not all options."""
         return keras_conversion.given_back(self)
 
     # Parts
 
-    def _layout(self) -> Layout:
+    def layout(self) -> Layout:
+        """The rule laid out for the variables that the optimizer was built for. UsageError before that."""
         if self._own.layout is None:
             raise UsageError(f"{type(self).__name__} is not built yet: call build(variables), or fit a model with it")
         return self._own.layout
@@ -233,15 +230,15 @@ class Optimizer(keras.optimizers.Optimizer):
     def _dense(self, grads: Sequence[Tensor], variables: Sequence[Variable]) -> dict[int, Tensor]:
         """Gradients by the numbers of their variables; sparse ones as the arrays that they stand for."""
         if backend.backend() == "tensorflow":
-            values = [v.value if isinstance(v, backend.Variable) else v for v in variables]
+            values = [v.value if isinstance(v, keras.Variable) else v for v in variables]
             grads = [grad for grad, _ in self._all_reduce_sum_gradients(list(zip(grads, values, strict=True)))]
-        found = [backend.convert_to_tensor(grad, sparse=False) for grad in grads]
+        found = [ops.convert_to_tensor(grad, sparse=False) for grad in grads]
         return {self._get_variable_index(v): grad for v, grad in zip(variables, found, strict=True)}
 
     def _step(
         self, gradients: Mapping[int, Tensor], variables: Sequence[Variable], learning_rate: Any
     ) -> list[tuple[Variable, Tensor]]:
-        layout, plain_values = self._layout(), self.hypers()
+        layout, plain_values = self.layout(), self.hypers()
         everything: list[Variable] = self._trainable_variables
         layout.follow({**self.RULE.defaults(), **plain_values}, everything)
         stepped = list(everything)
@@ -255,11 +252,9 @@ def _accepted(hyper: HyperInfo, value: Any) -> Any:
     """A value of a hyper-parameter; the learning rate may be a schedule or a function."""
     if hyper.name != LR:
         return plain(hyper, value)
-    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule) or callable(value):
+    if callable(value):  # schedules are, too
         return value
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return plain(hyper, float(value))
-    raise HyperError(f"learning_rate must be a number, a schedule or a function without arguments, got {value!r}")
+    return float(cast(float, plain(hyper, value, ", a schedule or a function without arguments")))
 
 
 def _check_requirements(rule: RuleInfo, values: Mapping[str, Any]) -> None:

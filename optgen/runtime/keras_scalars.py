@@ -1,12 +1,9 @@
 """Scalar functions of generated Keras code; see `array_scalars`."""
 
-# Keras carries no types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
-from keras import backend, ops
-
 from optgen.runtime.array_scalars import Functions, Scalar, is_known
+from optgen.runtime.keras_untyped import backend, ops
 
 
 def real(x: Scalar) -> Scalar:

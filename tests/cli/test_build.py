@@ -149,8 +149,8 @@ def test_settings_reach_the_kernels() -> None:
     [
         (["--backend", "numba-cuda"], 1, '"numba-cuda" is not installed'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
-        (["--framework", "jax"], 1, "does not serve jax: add --backend xla"),
-        (["--framework", "keras"], 1, 'no front end for "keras"'),
+        (["--framework", "jax", "--backend", "numba"], 1, "does not serve jax: add --backend xla"),
+        (["--framework", "keras", "--backend", "numba"], 1, "does not serve keras: add --backend xla"),
         (["--framework", "pytorch"], 2, "torch"),
         (["--set", "nas=off"], 1, 'did you mean "nsa"?'),
         (["--set", "nsa=of"], 1, 'did you mean "off"?'),

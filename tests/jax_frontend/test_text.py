@@ -36,7 +36,8 @@ def test_the_shipped_factories_need_no_compiler() -> None:
 def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
     code, out = run("build", "lion", "--backend", "xla", "--out", str(tmp_path))
     assert code == 0, out
-    assert {path.name for path in (tmp_path / "lion").iterdir()} == {"__init__.py", "py.typed", "xla.py", "jax.py"}
+    made = {"xla.py", "jax.py", "keras_ops.py", "keras.py"}
+    assert {path.name for path in (tmp_path / "lion").iterdir()} == {"__init__.py", "py.typed", *made}
     program = (
         "import jax.numpy as jnp\nfrom lion.jax import lion\np = {'w': jnp.ones(3)}\n"
         "print(lion(0.5).apply(p, lion().init(p), p)[0]['w'])\ntry: lion(maximize=True)\n"

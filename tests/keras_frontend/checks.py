@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 import tempfile
 import traceback
@@ -16,13 +17,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import optgen
 import optgen.keras
 from optgen.errors import GradientError, HyperError, StateError, UsageError
-from optgen.keras import SGD, Adagrad, Adam, AdamW, Lion, Nested, from_keras
 from optgen.keras import NEAT as Coupled
+from optgen.keras import SGD, Adagrad, Adam, AdamW, Lion, Nested, from_keras
 from tests.keras_frontend.support import BACKEND, Run, numbers, tensors
 
 RNG = np.random.default_rng(0)
@@ -59,12 +61,8 @@ def same(a: list[np.ndarray], b: list[np.ndarray], within: float = 0.0) -> bool:
 
 def raises(kind: type[Exception], says: str, what: Callable[[], object]) -> None:
     """That a call is refused with a message."""
-    try:
+    with pytest.raises(kind, match=re.escape(says)):
         what()
-    except kind as error:
-        assert says in str(error), f"{says!r} is not in: {error}"
-        return
-    raise AssertionError(f"nothing was raised; expected {kind.__name__}: {says}")
 
 
 def check_fit_goes_down_and_follows_a_schedule() -> None:
@@ -131,13 +129,6 @@ def check_decay_is_the_rules_own_and_spares_what_is_excluded() -> None:
     v = keras.Variable(np.ones(3, "float32"), name="kernel")
     Lion(0.5, weight_decay=0.0).apply(tensors([np.zeros(3)]), [v])
     assert same(numbers([v]), [np.ones(3)])
-    v = keras.Variable(np.ones(3, "float32"), name="kernel")  # a rule without decay has Keras's
-    optgen.keras.NovoGrad(0.5).get_config()
-    without = next(c for c in classes() if "weight_decay" not in c.ARGUMENTS.values())
-    made = without(0.5, weight_decay=0.5)
-    assert made.get_config()["weight_decay"] == 0.5
-    made.apply(tensors([np.zeros(3)]), [v])
-    assert same(numbers([v]), [np.full(3, 0.75)], 1e-6)
 
 
 def classes() -> list[type[optgen.keras.AdamW]]:
@@ -203,7 +194,7 @@ def check_mixed_precision() -> None:
     kinds = {name: keras.backend.standardize_dtype(s.dtype) for name, s in optimizer.state_of(v).items()}
     assert set(kinds.values()) == {"float32"}, kinds
     assert keras.backend.standardize_dtype(v.dtype) == "bfloat16"
-    assert same([np.asarray(ops.cast(v, "float32"), dtype=float)], [np.full(5, 1 - 2 * 0.05)], 0.01)
+    assert same(numbers([v]), [np.full(5, 1 - 2 * 0.05)], 0.01)
 
 
 def check_errors_name_the_variable_and_change_nothing() -> None:
@@ -225,11 +216,6 @@ def check_errors_name_the_variable_and_change_nothing() -> None:
     raises(UsageError, "hiden", lambda: fitted(Coupled(players={"hiden_0/*": "x"})))
     raises(UsageError, "hidden_9", lambda: fitted(Coupled(edges=[("hidden_0", "hidden_9")])))
     raises(UsageError, "trainable variables", lambda: Nested().compute_depths_from_model(keras.Sequential()))
-    raises(UsageError, "no cycle", lambda: [c for c in classes() if c.RULE.depth] and none_of_these())
-
-
-def none_of_these() -> None:
-    raise UsageError("no cycle")
 
 
 def check_checkpoints_of_others_are_refused() -> None:
@@ -237,20 +223,20 @@ def check_checkpoints_of_others_are_refused() -> None:
         path = str(Path(folder) / "model.weights.h5")
         fitted(AdamW(**OPTIONS)).save_weights(path)
         for optimizer, kind, says in (
-            (Adam(0.1), StateError, "of the rule 'adamw'"),
-            (AdamW(0.1, amsgrad=True), StateError, "hidden_0/kernel"),
+            (Adam(0.1), ValueError, "of the rule 'adamw'"),
+            (AdamW(0.1, amsgrad=True), ValueError, "hidden_0/kernel"),
         ):
             made = model(8, 8)
             made.compile(optimizer=optimizer, loss="mse")
             made.optimizer.build(made.trainable_variables)
             before = numbers(made.optimizer.variables)
-            raises(kind, says, lambda m=made: m.load_weights(path))
+            raises(kind, says, lambda m=made: m.load_weights(path))  # Keras says it again as a ValueError
             assert same(numbers(made.optimizer.variables), before)
         fitted(keras.optimizers.AdamW(0.1)).save_weights(path)
         made = model(8, 8)
         made.compile(optimizer=AdamW(0.1), loss="mse")
         made.optimizer.build(made.trainable_variables)
-        raises(StateError, "from_keras", lambda: made.load_weights(path))
+        raises(ValueError, "from_keras", lambda: made.load_weights(path))
 
 
 def check_keras_state_is_taken_over_and_given_back() -> None:
@@ -283,7 +269,7 @@ def check_layers_come_from_the_model() -> None:
     whole = keras.Model(x, out, name="functional_7")
     optimizer = Coupled(0.1)
     optimizer.build(whole.trainable_variables)
-    layers = optimizer._own.layout.layers
+    layers = optimizer.layout().layers
     assert layers.player == [0, 0, 1, 1, 2, 2, 3, 3]
     assert layers.role[:2] == ["kernel", "bias"]
     assert "layer 3" in optimizer.describe()
@@ -291,7 +277,7 @@ def check_layers_come_from_the_model() -> None:
     depth = Nested(0.1)
     assert set(depth.compute_depths_from_model(whole).values()) == {0, 1, 2, 3}
     depth.build(whole.trainable_variables)
-    assert depth._own.layout.layers.depth == [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1]
+    assert depth.layout().layers.depth == [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1]
     raises(UsageError, "before the optimizer is built", lambda: depth.compute_depths_from_model(whole))
     assert depth.get_config()["depths"]["dense_1/kernel"] == 3
 
@@ -299,9 +285,9 @@ def check_layers_come_from_the_model() -> None:
     named.register_layer_depth(whole.get_layer("dense"), 1)
     named.register_variable_depth(whole.get_layer("dense_1").kernel, 0)
     named.build(whole.trainable_variables)
-    assert named._own.layout.layers.depth[0] == 1.0
-    assert named._own.layout.layers.depth[6] == 0.0
-    assert [part.own.get("interval") for part in named._own.layout.parts] == [2, 2, None, None, None, None, 2, 2]
+    assert named.layout().layers.depth[0] == 1.0
+    assert named.layout().layers.depth[6] == 0.0
+    assert [part.own.get("interval") for part in named.layout().parts] == [2, 2, None, None, None, None, 2, 2]
 
 
 def check_nested_methods() -> None:
@@ -372,7 +358,9 @@ def check_nothing_is_shared_between_optimizers() -> None:
 def check_jit() -> None:
     if BACKEND == "torch":  # whose compiler takes ten seconds
         return
-    assert same(weights(fitted(Coupled(0.05), jit_compile=True)), weights(fitted(Coupled(0.05), jit_compile=False)), 1e-5)
+    assert same(
+        weights(fitted(Coupled(0.05), jit_compile=True)), weights(fitted(Coupled(0.05), jit_compile=False)), 1e-5
+    )
     assert same(weights(fitted(Coupled(0.05), run_eagerly=True)), weights(fitted(Coupled(0.05))), 1e-5)
 
 
@@ -396,12 +384,19 @@ def check_stateless_steps() -> None:
 
 
 def check_a_compiled_rule() -> None:
-    text = "optgen: 1\nname: mine\nhyper:\n  lr: {default: 0.1}\n  drag: {default: 0.5}\nupdate: param = param - lr*g - drag*param\n"
+    text = (
+        "optgen: 1\nname: mine\ntitle: mine\nhyper:\n  lr: {default: 0.1}\n  drag: {default: 0.5}\n"
+        "update: param = param - lr*g - drag*param\n"
+    )
     cls = optgen.compile(optgen.loads(text).spec, framework="keras")
     v = keras.Variable(np.ones(2, "float32"), name="v")
     cls(0.25).apply(tensors([np.ones(2)]), [v])
     assert same(numbers([v]), [np.full(2, 0.25)])
     assert keras.saving.get_registered_name(cls) == "optgen>Mine"
+    decayed = cls(0.25, drag=0.0, weight_decay=0.5)  # a rule without decay has Keras's
+    assert decayed.get_config()["weight_decay"] == 0.5
+    decayed.apply(tensors([np.zeros(2)]), [v])
+    assert same(numbers([v]), [np.full(2, 0.21875)], 1e-6)
 
 
 def check_every_rule_is_inside_its_bounds() -> None:
@@ -422,7 +417,7 @@ def main() -> None:
             continue
         try:
             check()
-        except Exception:
+        except Exception:  # noqa: BLE001  # all are told
             failed += 1
             print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
         else:

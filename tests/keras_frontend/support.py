@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
-from optgen.ir.view import view
+from optgen.ir.view import Module, view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.keras_optimizer import Optimizer
@@ -43,6 +44,16 @@ def variable(path: str, value: np.ndarray) -> keras.Variable:
     *outer, name = path.split("/")
     with keras.name_scope("/".join(outer)):
         return keras.Variable(value, name=name)
+
+
+def single(module: Module) -> Module:
+    """The same kernels with everything computed in float32, scalars included."""
+    for variant in module.variants:
+        for part in (*variant.stages, *variant.sweeps):
+            for op in part.ops:
+                if op.result is not None and op.result.type == "f64":
+                    op.result.type = "f32"
+    return replace(module, compute="float32")
 
 
 class Run:
@@ -85,4 +96,6 @@ class Run:
                 got, wanted = (self.kernels.seen(slot, x, tensor.param.shape) for x in (found, expected))
                 assert got.shape == wanted.shape, (self.spec.name, slot, got.shape, wanted.shape)
                 off = np.abs(got - wanted) - np.broadcast_to(allowed, got.shape)
-                assert not (off > 0).any(), f"{self.spec.name}: {slot} of {name} is off by {np.nanmax(off):.3g} too much"
+                assert not (off > 0).any(), (
+                    f"{self.spec.name}: {slot} of {name} is off by {np.nanmax(off):.3g} too much"
+                )

@@ -52,7 +52,7 @@ def torch_class():
 refused("optgen[torch]", torch_class)
 refused("optgen[torch]", lambda: optgen.compile("lion"))
 refused("optgen[jax]", lambda: optgen.compile("lion", framework="jax"))
-refused('no front end for "keras"', lambda: optgen.compile("lion", framework="keras"))
+refused("optgen[keras]", lambda: optgen.compile("lion", framework="keras"))
 print("done")
 """
 
