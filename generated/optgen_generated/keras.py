@@ -14,6 +14,7 @@ from optgen_generated.lamb.keras import Lamb as Lamb
 from optgen_generated.laprop.keras import LaProp as LaProp
 from optgen_generated.lion.keras import Lion as Lion
 from optgen_generated.nadam.keras import NAdam as NAdam
+from optgen_generated.nce.keras import NCE as NCE
 from optgen_generated.neat.keras import NEAT as NEAT
 from optgen_generated.nested.keras import Nested as Nested
 from optgen_generated.ng_adam.keras import NGAdam as NGAdam
@@ -39,6 +40,7 @@ __all__ = [
     "Lamb",
     "Lion",
     "NAdam",
+    "NCE",
     "NEAT",
     "NGAdam",
     "NSA",

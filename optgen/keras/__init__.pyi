@@ -682,6 +682,114 @@ class NAdam(Optimizer):
         name: str | None = None,
     ) -> None: ...
 
+class NCE(Optimizer):
+    """Nash conflict elimination.
+
+    The gradient meets an opponent, what the optimizer remembers of earlier gradients. Where the two point against
+    each other, a correction takes part of the conflict out before the momentum sees it. Everything is per tensor.
+
+    The published package has four implementations, and `convention` says whose guards and limits are used: its
+    NumPy engine's (the default), its Keras or torch optimizer's, which guard neither cosine nor projection and add
+    eps where they limit the correction, or its C++ kernel's, which projects on the shortest opponent.
+
+    Reference: neat_optim 0.1.0.dev0, nce_spec_v2.
+
+    Args:
+        learning_rate: learning rate (> 0)
+        alpha: strength of the correction (>= 0)
+        beta: decay of the momentum ([0, 1))
+        nce_mode: the correction points along the opponent, or against the gradient, or there is none
+        epsilon: guards divisions (> 0)
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decouple_weight_decay: decay before the step, not added to the direction
+        nce_clip_ratio: longest correction, in lengths of the gradient (> 0)
+        sparsity_l1: soft threshold of the weights, times lr (>= 0)
+        prune_threshold: smaller weights become zero (>= 0)
+        opponent_source: what the gradient is compared with; blended is of momentum and gradient_ema
+        opponent_ema_decay: decay of the gradient average ([0, 1))
+        opponent_blend: share of the momentum in the blend ([0, 1])
+        correction_warmup_steps: steps without correction at the beginning (int >= 0)
+        conflict_threshold: conflict below which nothing is corrected ([0, 1])
+        adaptive_correction: scale the correction by how strong the opponent is
+        adaptive_correction_decay: decay of the average conflict ([0, 1))
+        adaptive_correction_min_scale: smallest such scale (> 0)
+        adaptive_correction_max_scale: largest such scale (> 0)
+        adaptive_preconditioning: divide the step by the root of a second moment
+        second_moment_beta: decay of the second moment ([0, 1))
+        bias_correction: divide the moments by 1 - beta**t
+        precondition_nce: with adaptive_preconditioning, measure conflict in scaled coordinates
+        update_mode: lion: step along the sign of the direction
+        adaptive_alpha: alpha follows conflict, noise and alignment of the gradients
+        adaptive_alpha_min: smallest such alpha (>= 0)
+        adaptive_alpha_max: largest such alpha (>= 0)
+        gradient_noise_decay: decay of averages of noise and alignment ([0, 1))
+        gradient_centralization: take the mean of every output unit out of the gradient
+        nesterov: look ahead by one momentum step
+        lookahead_k: steps between averages with slow weights; 0: none (int >= 0)
+        lookahead_alpha: share of the way the slow weights go ((0, 1])
+        convention: whose guards are used, of the published package's four implementations
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
+        maximize: climb instead of descend
+        clipnorm: largest norm of a gradient
+        clipvalue: largest magnitude of an entry of a gradient
+        global_clipnorm: largest norm of all gradients together
+        use_ema: keep an average of the weights, which Keras takes when training ends
+        ema_momentum: decay of that average
+        ema_overwrite_frequency: steps after which the average replaces the weights
+        loss_scale_factor: what the loss is multiplied by, and gradients divided
+        gradient_accumulation_steps: gradients of as many calls make one step
+        name: what Keras calls the optimizer
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        *,
+        alpha: float = 0.25,
+        beta: float = 0.9,
+        nce_mode: Literal["projection", "cosine", "off"] = "projection",
+        epsilon: float = 1e-08,
+        weight_decay: float = 0.0,
+        decouple_weight_decay: bool = True,
+        nce_clip_ratio: float = 1.0,
+        sparsity_l1: float = 0.0,
+        prune_threshold: float = 0.0,
+        opponent_source: Literal["momentum", "previous_gradient", "gradient_ema", "blended"] = "momentum",
+        opponent_ema_decay: float = 0.9,
+        opponent_blend: float = 0.5,
+        correction_warmup_steps: int = 0,
+        conflict_threshold: float = 0.0,
+        adaptive_correction: bool = False,
+        adaptive_correction_decay: float = 0.9,
+        adaptive_correction_min_scale: float = 1.0,
+        adaptive_correction_max_scale: float = 3.0,
+        adaptive_preconditioning: bool = False,
+        second_moment_beta: float = 0.999,
+        bias_correction: bool = False,
+        precondition_nce: bool = True,
+        update_mode: Literal["momentum", "lion"] = "momentum",
+        adaptive_alpha: bool = False,
+        adaptive_alpha_min: float = 0.0,
+        adaptive_alpha_max: float = 1.0,
+        gradient_noise_decay: float = 0.95,
+        gradient_centralization: bool = False,
+        nesterov: bool = False,
+        lookahead_k: int = 0,
+        lookahead_alpha: float = 0.5,
+        convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
+        metrics_interval: int = 0,
+        maximize: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
 class NEAT(Optimizer):
     """Nash-equilibrium adaptive training.
 
@@ -690,8 +798,8 @@ class NEAT(Optimizer):
     takes a smaller share of the step, 1/(1 + kappa*c). Between layers of equal shapes the difference of gradients
     is literal; between others (`coupling`) it is that of their norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu <
-    0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -709,9 +817,10 @@ class NEAT(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         players: the layer of each variable; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -739,9 +848,9 @@ class NEAT(Optimizer):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Sequence[Edge] | None = None,
+        edges: str | Sequence[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -762,8 +871,8 @@ class NGAdam(Optimizer):
     layers of equal shapes the difference of gradients is literal; between others (`coupling`) it is that of their
     norms.
 
-    mu*2*(largest degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is mu <
-    0.25.
+    mu*2*(largest weighted degree of the graph) below 1 keeps g - mu*L(g) a direction of descent; on a path that is
+    mu < 0.25. Others are taken, with a warning.
 
     Reference: tensorflow/addons issue 2883.
 
@@ -777,9 +886,10 @@ class NGAdam(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         players: the layer of each variable; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -804,9 +914,9 @@ class NGAdam(Optimizer):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Sequence[Edge] | None = None,
+        edges: str | Sequence[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -842,9 +952,10 @@ class NSA(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         players: the layer of each variable; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -871,9 +982,9 @@ class NSA(Optimizer):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Sequence[Edge] | None = None,
+        edges: str | Sequence[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -909,8 +1020,12 @@ class Nested(DepthOptimizer):
         short_term_weight: weight of the fast memory (fixed, adaptive) (>= 0)
         medium_term_weight: weight of the middle memory (fixed, adaptive) (>= 0)
         long_term_weight: weight of the slow memory (fixed, adaptive) (>= 0)
+        use_gradient_compression: memories see gradients of low rank, if compression_rank says which
         compression_rank: rank of what memories see; 0: all of it (int >= 0)
-        interval: steps between updates; 0: from the depth (int >= 0)
+        interval: steps between updates; 0: as auto_schedule says (int >= 0)
+        auto_schedule: intervals from the depth; false: from layer_interval and default_interval
+        layer_interval: steps between updates without auto_schedule; 0: default_interval (int >= 0)
+        default_interval: steps between updates of what layer_update_intervals leaves out (int >= 1)
         max_interval: steps between updates of the slowest layer (int >= 1)
         schedule_curve: how intervals grow with depth
         reverse_depth_order: true: deeper layers step less often; false: earlier ones
@@ -924,9 +1039,10 @@ class Nested(DepthOptimizer):
         lr_decay_fraction: share of the cycle in which it falls ([0, 1])
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
-        compat: reference repeats the published code: intervals up to max_interval + 1, exponent step + 1, raw
-            logits
+        compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
         intervals: interval of each variable: one per variable, or a map from patterns of paths
+        layer_update_intervals: layer_interval of each variable: one per variable, or a map from patterns of paths
         depths: whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from patterns of
             paths
         maximize: climb instead of descend
@@ -956,8 +1072,12 @@ class Nested(DepthOptimizer):
         short_term_weight: float = 0.1,
         medium_term_weight: float = 0.3,
         long_term_weight: float = 0.6,
+        use_gradient_compression: bool = False,
         compression_rank: int = 0,
         interval: int = 0,
+        auto_schedule: bool = True,
+        layer_interval: int = 0,
+        default_interval: int = 1,
         max_interval: int = 6,
         schedule_curve: Literal["linear", "exponential", "cosine"] = "cosine",
         reverse_depth_order: bool = True,
@@ -973,6 +1093,7 @@ class Nested(DepthOptimizer):
         lr_warmup_start_fraction: float = 0.01,
         compat: Literal["ours", "reference"] = "ours",
         intervals: PerParameter = None,
+        layer_update_intervals: PerParameter = None,
         depths: Depths = None,
         maximize: bool = False,
         clipnorm: float | None = None,
@@ -985,6 +1106,13 @@ class Nested(DepthOptimizer):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None: ...
+
+    def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
+        """Sets steps_per_epoch; a compiled model sees it once it is compiled again."""
+
+    @property
+    def current_learning_rate(self) -> float:
+        """Current learning rate of the next step."""
 
 class NovoGrad(Optimizer):
     """Normalised gradients with second moments per tensor.

@@ -42,6 +42,11 @@ class KerasArrays:
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
         return ops.reshape(x, shape)
 
+    def window(self, x: Value, first: int, end: int, like: Value, place: int) -> Value:
+        size = int(np.prod(like.shape, dtype=np.int64))
+        part = ops.reshape(x, (-1,))[first:end]
+        return ops.reshape(ops.pad(part, [(place, size - place - (end - first))]), tuple(like.shape))
+
     def turned(self, x: Value) -> Value:
         return ops.swapaxes(x, 1, 2)
 
@@ -77,9 +82,9 @@ class KerasArrays:
 
 
 def _jax() -> Arrays:
-    from optgen.runtime.jax_program import ARRAYS as jax_arrays  # only where JAX is the backend
+    from optgen.runtime.jax_program import ARRAYS as JAX  # only where JAX is the backend
 
-    return jax_arrays
+    return JAX
 
 
 def _wide() -> bool:

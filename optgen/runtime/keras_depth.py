@@ -8,12 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from optgen.errors import UsageError
-from optgen.runtime.given import plain
 from optgen.runtime.keras_layers import depths_of, exactly, path_of
 from optgen.runtime.keras_optimizer import Optimizer
 from optgen.runtime.keras_untyped import backend
-
-_CYCLE = "steps_per_epoch"
 
 
 class DepthOptimizer(Optimizer):
@@ -41,12 +38,6 @@ class DepthOptimizer(Optimizer):
     def register_variable_depth(self, variable: Any, depth: float) -> None:
         """Gives a variable a depth, as above."""
         self._register({exactly(path_of(variable)): depth})
-
-    def set_steps_per_epoch(self, steps: int) -> None:
-        """Sets the length of the cycle of the learning rate, in steps; 0 for none."""
-        if _CYCLE not in self.ARGUMENTS:
-            raise UsageError(f"{type(self).__name__} has no cycle of the learning rate")
-        setattr(self, self.ARGUMENTS[_CYCLE], plain(self.RULE.hyper(_CYCLE), steps))
 
     def memory_stats(self) -> dict[str, int]:
         """Bytes of the variables (`param`) and of each state of the rule."""

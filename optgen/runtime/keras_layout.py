@@ -41,11 +41,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """A variable under the program that steps it, and values of hyper-parameters that are its own."""
+    """A variable, with values of hyper-parameters that are its own, under the program that steps it."""
 
     leaf: Leaf
     program: Program
-    own: Values
 
 
 class Layout:
@@ -104,8 +103,8 @@ class Layout:
         slots = tuple(s for s in program.slots if need is None or s.name.partition("[")[0] in need)
         dtype = backend.standardize_dtype(variable.dtype)
         layer, role = self.layers.player[index], self.layers.role[index]
-        leaf = Leaf(self.paths[index], shape, dtype, layer, role, meta, slots)
-        return Part(leaf, program, {**own, **self.options.exempt[index]})
+        own |= self.options.exempt[index]
+        return Part(Leaf(self.paths[index], shape, dtype, layer, role, meta, slots, own), program)
 
     def program(self, values: Values) -> Program:
         """The program for the choices that values of hyper-parameters settle."""
@@ -194,7 +193,7 @@ class Layout:
         part, param = self.parts[index], ops.convert_to_tensor(variables[index])
         assert part is not None
         own = {name: ARRAYS.counter(x, part.leaf.compute) for name, x in values.items() if not isinstance(x, str)}
-        row: Row = {**own, **part.own, "param": param, "g": gradients.get(index)}
+        row: Row = {**own, **part.leaf.own, "param": param, "g": gradients.get(index)}
         if row["g"] is None:
             row["g"] = ops.zeros_like(param)
         row |= {name: ops.convert_to_tensor(variable) for name, variable in self.slots[index].items()}
@@ -233,7 +232,12 @@ def _start(slot: Slot, part: Part, values: Values, variable: Variable) -> Any:
     """An initializer of a slot: of a number, or of what the variable holds when the slot is made."""
 
     def value() -> Value:
-        given = {**values, **part.own, **array_step.metadata(part.leaf.meta), "param": ops.convert_to_tensor(variable)}
+        given = {
+            **values,
+            **part.leaf.own,
+            **array_step.metadata(part.leaf.meta),
+            "param": ops.convert_to_tensor(variable),
+        }
         return slot.start(*(given[name] for name in slot.takes))[0]
 
     def initial(shape: Sequence[int], dtype: Any = None) -> Value:

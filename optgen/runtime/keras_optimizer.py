@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, cast
 
@@ -15,7 +16,7 @@ from optgen.runtime.keras_arrays import number, unrecorded
 from optgen.runtime.keras_layers import path_of, shortened, spread
 from optgen.runtime.keras_layout import Layout, Options, Variable
 from optgen.runtime.keras_untyped import backend, keras, ops
-from optgen.runtime.rule_info import HyperInfo, Hypers, HyperValue, RuleInfo
+from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 
 #: A number, a schedule of Keras, or a function without arguments.
 LearningRate: TypeAlias = "float | Callable[..., Any]"
@@ -90,6 +91,8 @@ class Optimizer(keras.optimizers.Optimizer):
         values = {**self.RULE.defaults(), **self.hypers()}
         layout = Layout(self.RULE, values, self._options(variables), variables)
         super().build(variables)
+        for text in self.RULE.warnings(values, layout.graph.degree if layout.graph is not None else 0.0):
+            warnings.warn(text, stacklevel=2)
         layout.make_state(values, variables, self._make)
         self._own.layout = layout
 
@@ -135,7 +138,8 @@ class Optimizer(keras.optimizers.Optimizer):
         if self.RULE.layers:
             config["players"] = _listed(arrangement.players)
         if self.RULE.graph:
-            edges = None if arrangement.edges is None else [list(edge) for edge in arrangement.edges]
+            edges = arrangement.edges
+            edges = edges if edges is None or isinstance(edges, str) else [list(edge) for edge in edges]
             config |= {"edges": edges, "laplacian": arrangement.laplacian, "coupling": arrangement.coupling}
         if self.RULE.depth:
             config["depths"] = _listed(arrangement.depths)
@@ -155,17 +159,15 @@ class Optimizer(keras.optimizers.Optimizer):
 
     # What it is for others
 
-    @property
-    def current_learning_rate(self) -> float:
-        """The rate of the next step: the live learning rate, and what the rule itself makes of it."""
-        rate = float(ops.convert_to_numpy(self.learning_rate))
+    def shown(self, name: str) -> float:
+        """A number that the rule shows of itself, of the next step and with values as they are now."""
+        rate = {LR: float(ops.convert_to_numpy(self.learning_rate))} if LR in self.ARGUMENTS else {}
         step = int(ops.convert_to_numpy(self.iterations)) + 1
-        return self.rate({**self.RULE.defaults(), **self.hypers(), LR: rate}, step)
+        return float(self.RULE.shows[name]({**self.RULE.defaults(), **self.hypers(), **rate}, step))
 
-    @staticmethod
-    def rate(hyper: Hypers, step: int) -> float:  # noqa: ARG004
-        """The rate that a step takes."""
-        return float(hyper[LR])
+    def set_hyper(self, name: str, value: Any) -> None:
+        """Sets a hyper-parameter by the rule's own name. HyperError for a value that cannot be."""
+        setattr(self, self.ARGUMENTS[name], plain(self.RULE.hyper(name), value))
 
     def describe(self) -> str:
         """Layer, role and state of each variable, as text."""

@@ -27,7 +27,7 @@ def describe(store: Any, rule: RuleInfo, layout: Layout | None) -> None:
 def _about(rule: RuleInfo, layout: Layout) -> dict[str, Any]:
     about: dict[str, Any] = {
         "state": [[path, sorted(slots)] for path, slots in zip(layout.paths, layout.slots, strict=True)],
-        "own": [dict(part.own) if part is not None else {} for part in layout.parts],
+        "own": [dict(part.leaf.own) if part is not None else {} for part in layout.parts],
     }
     if rule.layers or rule.graph:
         about["players"] = layout.layers.player

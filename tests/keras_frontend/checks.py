@@ -70,7 +70,7 @@ def check_fit_goes_down_and_follows_a_schedule() -> None:
     first = fitted(Coupled(schedule, weight_decay=0.01))
     assert first.history.history["loss"][-1] < first.history.history["loss"][0]
     assert not same(weights(first), weights(fitted(Coupled(0.05, weight_decay=0.01))))
-    assert abs(first.optimizer.current_learning_rate) < 1e-6  # eight steps later
+    assert abs(float(first.optimizer.learning_rate)) < 1e-6  # eight steps later
 
 
 def check_callbacks_set_the_rate() -> None:
@@ -287,7 +287,7 @@ def check_layers_come_from_the_model() -> None:
     named.build(whole.trainable_variables)
     assert named.layout().layers.depth[0] == 1.0
     assert named.layout().layers.depth[6] == 0.0
-    assert [part.own.get("interval") for part in named.layout().parts] == [2, 2, None, None, None, None, 2, 2]
+    assert [part.leaf.own.get("interval") for part in named.layout().parts] == [2, 2, None, None, None, None, 2, 2]
 
 
 def check_nested_methods() -> None:

@@ -2,4 +2,5 @@
 
     from nce.torch import NCE
     from nce.jax import nce
+    from nce.keras import NCE
 """

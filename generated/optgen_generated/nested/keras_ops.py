@@ -1,6 +1,6 @@
 """The rule nested as functions of `keras.ops`, for every backend that Keras has, generated from nested.yaml.
 
-spec 881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006
+spec 299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77
 made by: optgen build nested --backend xla --framework keras --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -40,20 +40,28 @@ def start_count():
     return (0,)
 
 
-def is_not_due(interval, reverse_depth_order, depth, max_interval, step, warmup_steps):
+def is_not_due(
+    interval, auto_schedule, layer_interval, default_interval, reverse_depth_order, depth, max_interval, step, warmup_steps,
+):
     """Whether a tensor takes `not_due`."""
+    # if interval == 0 and not auto_schedule:
+    eq = interval == 0
+    # k = where(layer_interval > 0, layer_interval, default_interval)
+    k = where(layer_interval > 0, layer_interval, default_interval)
     # r = where(reverse_depth_order, 1 - depth(param), depth(param))
     r = where(reverse_depth_order, 1 - depth, depth)
     # x = max_interval*0.5*(1 + cos(pi*r)) + 1
     x = max_interval * 0.5 * (1 + cos(3.141592653589793 * r)) + 1
     # k = minimum(maximum(1, floor(x + 1e-9)), max_interval)
-    k = minimum(maximum(1, floor(x + 1e-09)), max_interval)
-    # if interval == 0:
-    k_1 = where(interval == 0, k, interval)
+    k_1 = minimum(maximum(1, floor(x + 1e-09)), max_interval)
+    # elif interval == 0:
+    k_2 = where(eq, k_1, interval)
+    # if interval == 0 and not auto_schedule:
+    k_3 = where(both(eq, negation(auto_schedule)), k, k_2)
     # warm = where(compat == "ours", step <= warmup_steps, step < warmup_steps)
     warm = step <= warmup_steps
     # due = k <= 1 or warm or step % k == 0
-    due = either(either(k_1 <= 1, warm), remainder(step, k_1) == 0)
+    due = either(either(k_3 <= 1, warm), remainder(step, k_3) == 0)
     # if not due:
     not_1 = negation(due)
     return (not_1,)
@@ -74,29 +82,37 @@ def not_due(s, m, l, acc, count, g, short_term_decay, medium_term_decay, long_te
     return s_new, m_new, l_new, acc_new, count_new
 
 
-def is_due_k_gt_1(interval, reverse_depth_order, depth, max_interval, step, warmup_steps):
+def is_due_k_gt_1(
+    interval, auto_schedule, layer_interval, default_interval, reverse_depth_order, depth, max_interval, step, warmup_steps,
+):
     """Whether a tensor takes `due_k_gt_1`."""
+    # if interval == 0 and not auto_schedule:
+    eq = interval == 0
+    # k = where(layer_interval > 0, layer_interval, default_interval)
+    k = where(layer_interval > 0, layer_interval, default_interval)
     # r = where(reverse_depth_order, 1 - depth(param), depth(param))
     r = where(reverse_depth_order, 1 - depth, depth)
     # x = max_interval*0.5*(1 + cos(pi*r)) + 1
     x = max_interval * 0.5 * (1 + cos(3.141592653589793 * r)) + 1
     # k = minimum(maximum(1, floor(x + 1e-9)), max_interval)
-    k = minimum(maximum(1, floor(x + 1e-09)), max_interval)
-    # if interval == 0:
-    k_1 = where(interval == 0, k, interval)
+    k_1 = minimum(maximum(1, floor(x + 1e-09)), max_interval)
+    # elif interval == 0:
+    k_2 = where(eq, k_1, interval)
+    # if interval == 0 and not auto_schedule:
+    k_3 = where(both(eq, negation(auto_schedule)), k, k_2)
     # warm = where(compat == "ours", step <= warmup_steps, step < warmup_steps)
     warm = step <= warmup_steps
     # due = k <= 1 or warm or step % k == 0
-    due = either(either(k_1 <= 1, warm), remainder(step, k_1) == 0)
+    due = either(either(k_3 <= 1, warm), remainder(step, k_3) == 0)
     # if not due:
     not_1 = negation(due)
     # if accumulate_gradients and k > 1:
-    gt = k_1 > 1
+    gt = k_3 > 1
     return (both(negation(not_1), gt),)
 
 
 def due_k_gt_1(
-    param, s, m, l, v, acc, count, g, step, short_term_decay, medium_term_decay, long_term_decay, numel, beta2, t, eps, lr, steps_per_epoch, lr_warmup_fraction, lr_hold_fraction, lr_decay_fraction, lr_warmup_start_fraction, lr_min_fraction, weight_decay,
+    param, s, m, l, v, acc, count, g, step, short_term_decay, medium_term_decay, long_term_decay, numel, beta2, t, eps, steps_per_epoch, lr_warmup_fraction, lr_hold_fraction, lr_warmup_start_fraction, lr_min_fraction, lr_decay_fraction, lr, weight_decay,
 ):
     """`due_k_gt_1`: one tensor."""
     # s = short_term_decay*s + (1 - short_term_decay)*h
@@ -123,51 +139,57 @@ def due_k_gt_1(
     v_new = beta2 * v + (1 - beta2) * (c * c)
     # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
     d = c / (ops.sqrt(v_new * divide(1.0, -expm1(t * log(beta2)))) + eps)
-    # i = (step - 1) % steps_per_epoch
-    i = remainder(step - 1, steps_per_epoch)
-    # warm_end = lr_warmup_fraction*steps_per_epoch
-    warm_end = lr_warmup_fraction * steps_per_epoch
-    # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
-    hold_end = warm_end + lr_hold_fraction * steps_per_epoch
-    # rise = minimum(i/maximum(warm_end, 1), 1)
-    rise = minimum(divide(i, maximum(warm_end, 1)), 1)
-    # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-    fall = minimum(divide(i - hold_end, maximum(lr_decay_fraction * steps_per_epoch, 1)), 1)
-    # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-    low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction) * rise
-    # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-    rate = lr * where(i < warm_end, low, where(i < hold_end, 1, 1 - fall * (1 - lr_min_fraction)))
-    # if steps_per_epoch > 0:
-    rate_1 = where(steps_per_epoch > 0, rate, lr)
-    # param = param - rate*(d + weight_decay*param)
-    param_new = param - rate_1 * (d + weight_decay * param)
-    acc_new = 0
-    return param_new, s_new, m_new, l_new, v_new, acc_new
+    # length = maximum(steps_per_epoch, 1)
+    length = maximum(steps_per_epoch, 1)
+    # i = (maximum(step, 1) - 1) % length
+    i = remainder(maximum(step, 1) - 1, length)
+    # warm_end = lr_warmup_fraction*length
+    warm_end = lr_warmup_fraction * length
+    # hold_end = warm_end + lr_hold_fraction*length
+    hold_end = warm_end + lr_hold_fraction * length
+    # rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*minimum(i/maximum(warm_end, 1), 1)
+    rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction) * minimum(divide(i, maximum(warm_end, 1)), 1)
+    # fall = 1 - (1 - lr_min_fraction)*minimum((i - hold_end)/maximum(lr_decay_fraction*length, 1), 1)
+    fall = 1 - (1 - lr_min_fraction) * minimum(divide(i - hold_end, maximum(lr_decay_fraction * length, 1)), 1)
+    # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
+    rate = lr * where(either(steps_per_epoch == 0, both(warm_end <= i, i < hold_end)), 1, where(i < warm_end, rise, fall))
+    # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
+    param_new = param - rate * (d + weight_decay * param)
+    constant = 0
+    return param_new, s_new, m_new, l_new, v_new, constant
 
 
-def is_due_not_k_gt_1(interval, reverse_depth_order, depth, max_interval, step, warmup_steps):
+def is_due_not_k_gt_1(
+    interval, auto_schedule, layer_interval, default_interval, reverse_depth_order, depth, max_interval, step, warmup_steps,
+):
     """Whether a tensor takes `due_not_k_gt_1`."""
+    # if interval == 0 and not auto_schedule:
+    eq = interval == 0
+    # k = where(layer_interval > 0, layer_interval, default_interval)
+    k = where(layer_interval > 0, layer_interval, default_interval)
     # r = where(reverse_depth_order, 1 - depth(param), depth(param))
     r = where(reverse_depth_order, 1 - depth, depth)
     # x = max_interval*0.5*(1 + cos(pi*r)) + 1
     x = max_interval * 0.5 * (1 + cos(3.141592653589793 * r)) + 1
     # k = minimum(maximum(1, floor(x + 1e-9)), max_interval)
-    k = minimum(maximum(1, floor(x + 1e-09)), max_interval)
-    # if interval == 0:
-    k_1 = where(interval == 0, k, interval)
+    k_1 = minimum(maximum(1, floor(x + 1e-09)), max_interval)
+    # elif interval == 0:
+    k_2 = where(eq, k_1, interval)
+    # if interval == 0 and not auto_schedule:
+    k_3 = where(both(eq, negation(auto_schedule)), k, k_2)
     # warm = where(compat == "ours", step <= warmup_steps, step < warmup_steps)
     warm = step <= warmup_steps
     # due = k <= 1 or warm or step % k == 0
-    due = either(either(k_1 <= 1, warm), remainder(step, k_1) == 0)
+    due = either(either(k_3 <= 1, warm), remainder(step, k_3) == 0)
     # if not due:
     not_1 = negation(due)
     # if accumulate_gradients and k > 1:
-    gt = k_1 > 1
+    gt = k_3 > 1
     return (both(negation(not_1), negation(gt)),)
 
 
 def due_not_k_gt_1(
-    param, s, m, l, v, g, step, short_term_decay, medium_term_decay, long_term_decay, numel, beta2, t, eps, lr, steps_per_epoch, lr_warmup_fraction, lr_hold_fraction, lr_decay_fraction, lr_warmup_start_fraction, lr_min_fraction, weight_decay,
+    param, s, m, l, v, g, step, short_term_decay, medium_term_decay, long_term_decay, numel, beta2, t, eps, steps_per_epoch, lr_warmup_fraction, lr_hold_fraction, lr_warmup_start_fraction, lr_min_fraction, lr_decay_fraction, lr, weight_decay,
 ):
     """`due_not_k_gt_1`: one tensor."""
     # s = short_term_decay*s + (1 - short_term_decay)*h
@@ -192,31 +214,29 @@ def due_not_k_gt_1(
     v_new = beta2 * v + (1 - beta2) * (c * c)
     # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
     d = c / (ops.sqrt(v_new * divide(1.0, -expm1(t * log(beta2)))) + eps)
-    # i = (step - 1) % steps_per_epoch
-    i = remainder(step - 1, steps_per_epoch)
-    # warm_end = lr_warmup_fraction*steps_per_epoch
-    warm_end = lr_warmup_fraction * steps_per_epoch
-    # hold_end = warm_end + lr_hold_fraction*steps_per_epoch
-    hold_end = warm_end + lr_hold_fraction * steps_per_epoch
-    # rise = minimum(i/maximum(warm_end, 1), 1)
-    rise = minimum(divide(i, maximum(warm_end, 1)), 1)
-    # fall = minimum((i - hold_end)/maximum(lr_decay_fraction*steps_per_epoch, 1), 1)
-    fall = minimum(divide(i - hold_end, maximum(lr_decay_fraction * steps_per_epoch, 1)), 1)
-    # low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*rise
-    low = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction) * rise
-    # rate = lr*where(i < warm_end, low, where(i < hold_end, 1, 1 - fall*(1 - lr_min_fraction)))
-    rate = lr * where(i < warm_end, low, where(i < hold_end, 1, 1 - fall * (1 - lr_min_fraction)))
-    # if steps_per_epoch > 0:
-    rate_1 = where(steps_per_epoch > 0, rate, lr)
-    # param = param - rate*(d + weight_decay*param)
-    param_new = param - rate_1 * (d + weight_decay * param)
+    # length = maximum(steps_per_epoch, 1)
+    length = maximum(steps_per_epoch, 1)
+    # i = (maximum(step, 1) - 1) % length
+    i = remainder(maximum(step, 1) - 1, length)
+    # warm_end = lr_warmup_fraction*length
+    warm_end = lr_warmup_fraction * length
+    # hold_end = warm_end + lr_hold_fraction*length
+    hold_end = warm_end + lr_hold_fraction * length
+    # rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction)*minimum(i/maximum(warm_end, 1), 1)
+    rise = lr_warmup_start_fraction + (1 - lr_warmup_start_fraction) * minimum(divide(i, maximum(warm_end, 1)), 1)
+    # fall = 1 - (1 - lr_min_fraction)*minimum((i - hold_end)/maximum(lr_decay_fraction*length, 1), 1)
+    fall = 1 - (1 - lr_min_fraction) * minimum(divide(i - hold_end, maximum(lr_decay_fraction * length, 1)), 1)
+    # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
+    rate = lr * where(either(steps_per_epoch == 0, both(warm_end <= i, i < hold_end)), 1, where(i < warm_end, rise, fall))
+    # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
+    param_new = param - rate * (d + weight_decay * param)
     return param_new, s_new, m_new, l_new, v_new
 
 
 PROGRAM = Program(
     rule="nested",
-    digest="881f5074e3652933e4abed87b2b4a7655e26c941c03d6d2a366c448d0588d006",
-    settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "compression_rank > 0": False, "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine'},
+    digest="299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77",
+    settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,
     slots=(
@@ -230,7 +250,7 @@ PROGRAM = Program(
     variants=(
         Variant(
             "not_due",
-            is_not_due, ("interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
+            is_not_due, ("interval", "auto_schedule", "layer_interval", "default_interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
             (
                 Each("tensor", not_due, ("s", "m", "l", "acc", "count", "g", "short_term_decay", "medium_term_decay", "long_term_decay"), ("s_new", "m_new", "l_new", "acc_new", "count_new")),
             ),
@@ -239,18 +259,18 @@ PROGRAM = Program(
         ),
         Variant(
             "due_k_gt_1",
-            is_due_k_gt_1, ("interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
+            is_due_k_gt_1, ("interval", "auto_schedule", "layer_interval", "default_interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
             (
-                Each("tensor", due_k_gt_1, ("param", "s", "m", "l", "v", "acc", "count", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "lr", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_decay_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new", "acc_new")),
+                Each("tensor", due_k_gt_1, ("param", "s", "m", "l", "v", "acc", "count", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "lr_decay_fraction", "lr", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new", "constant")),
             ),
-            {"param": "param_new", "s": "s_new", "m": "m_new", "l": "l_new", "v": "v_new", "acc": "acc_new", "count": "acc_new"},
+            {"param": "param_new", "s": "s_new", "m": "m_new", "l": "l_new", "v": "v_new", "acc": "constant", "count": "constant"},
             True,
         ),
         Variant(
             "due_not_k_gt_1",
-            is_due_not_k_gt_1, ("interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
+            is_due_not_k_gt_1, ("interval", "auto_schedule", "layer_interval", "default_interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
             (
-                Each("tensor", due_not_k_gt_1, ("param", "s", "m", "l", "v", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "lr", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_decay_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new")),
+                Each("tensor", due_not_k_gt_1, ("param", "s", "m", "l", "v", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "lr_decay_fraction", "lr", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new")),
             ),
             {"param": "param_new", "s": "s_new", "m": "m_new", "l": "l_new", "v": "v_new"},
             True,

@@ -1,6 +1,6 @@
 """The rule ng_adam as functions of `keras.ops`, for every backend that Keras has, generated from ng_adam.yaml.
 
-spec 27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33
+spec daf9c456937e328e280ea10d3c941e7576aa9dd1dd5af0bde0f7652877079d16
 made by: optgen build ng_adam --backend xla --framework keras --set coupling=transport --set maximize=false
 """
 
@@ -53,7 +53,7 @@ def always_tensor_3(
 
 PROGRAM = Program(
     rule="ng_adam",
-    digest="27b471cb8c21dd4d7d7917638d9daf213a4c27c227447ac73bd0e97548b8cc33",
+    digest="daf9c456937e328e280ea10d3c941e7576aa9dd1dd5af0bde0f7652877079d16",
     settled={"coupling": 'transport', "maximize": False},
     matrix="trailing",
     vectors=False,

@@ -82,9 +82,10 @@ class NSA(Optimizer):
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         players: the layer of each variable; by default from the paths. "tensor": its own
-        edges: pairs of layers, or triples with a weight; a path by default
+        edges: "path" (the default), "complete", or pairs of layers, and triples with a weight
         laplacian: how edges are normalised
-        coupling: layers of different shapes: meet in their norms, or are not joined
+        coupling: layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless
+            of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -129,9 +130,9 @@ class NSA(Optimizer):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = True,
         players: Players = None,
-        edges: Sequence[Edge] | None = None,
+        edges: str | Sequence[Edge] | None = None,
         laplacian: Literal["combinatorial", "random_walk", "symmetric"] = "combinatorial",
-        coupling: Literal["transport", "match", "equal"] = "transport",
+        coupling: Literal["transport", "match", "equal", "overlap", "pad", "flat"] = "transport",
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
