@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,131 +224,6 @@ def test_the_preset_of_torchs_pull_request(rng: np.random.Generator, maximize: b
             assert worst(reference.params[name].ravel(), row) < 1e-13
     with pytest.raises(OptgenError, match="equally many elements"):
         Reference(SPEC, {**params, "c.bias": np.zeros(5)}, hypers, **arranged)  # type: ignore[arg-type]
-
-
-# Its properties
-
-
-def test_1_without_pull_and_conflict_it_is_adamw(rng: np.random.Generator) -> None:
-    net = Net(["square", "square", "long", "scalar"], None, rng)
-    params = net.fill()
-    shared = {"lr": 0.02, "eps": 1e-6, "weight_decay": 0.1}
-    reference = net.reference(params, "combinatorial", "transport", **shared, mu=0.0, nsa="off", beta1=0.8, beta2=0.95)
-    tensors = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in params.items()}
-    theirs = torch.optim.AdamW(tensors.values(), betas=(0.8, 0.95), **shared)
-    for grads in gradients(rng, list(net.shapes.values()), 100):
-        for tensor, g in zip(tensors.values(), grads, strict=True):
-            tensor.grad = None if g is None else torch.tensor(g)
-        theirs.step()
-        reference.step(grads)
-    assert max(worst(reference.params[name], tensor.detach().numpy()) for name, tensor in tensors.items()) < 1e-14
-
-
-@pytest.mark.parametrize("laplacian", LAPLACIANS)
-def test_2_equal_shapes_multiply_the_matrix(rng: np.random.Generator, laplacian: str) -> None:
-    """(I - mu*L)G and the norms of the rows of LG, with L as a matrix of the graph."""
-    n, mu = 5, 0.2
-    edges = [(0, 1, 1.0), (1, 2, 0.5), (2, 4, 2.0), (0, 3, 1.5)]
-    adjacency = np.zeros((n, n))
-    for i, j, w in edges:
-        adjacency[i, j] = adjacency[j, i] = w
-    degree = adjacency.sum(axis=1)
-    matrix = {
-        "combinatorial": np.diag(degree) - adjacency,
-        "random_walk": np.eye(n) - adjacency / degree[:, None],
-        "symmetric": np.eye(n) - adjacency / np.sqrt(np.outer(degree, degree)),
-    }[laplacian]
-    net = Net(["long"] * n, edges, rng)
-    g = net.fill()
-    rows = np.stack(list(g.values()))
-    assert worst(np.stack(list(net.smoothed(g, mu, laplacian).values())), rows - mu * matrix @ rows) < 1e-14
-    conflict = np.linalg.norm(matrix @ rows, axis=1)
-    assert worst(np.array(shares(net, g, laplacian)), 1 / (1 + conflict)) < 1e-14
-
-
-@FEW
-@given(net=nets())
-def test_3_the_graph_energy(net: Net) -> None:
-    """<G, LG> is a sum of squares over edges: of differences where players match, of differences of norms elsewhere."""
-    g = net.fill()
-    pulled = net.smoothed(g, 1.0)
-    energy = dot(g, {name: g[name] - pulled[name] for name in g})
-    norm, plain = norms(net, g), Players(Settings(), net.fill(), net.roles, net.path)
-    expected = 0.0
-    for i, j, w in net.path:
-        if plain.matched(i, j):
-            expected += w * sum(
-                float(((g[a] - g[b]) ** 2).sum())
-                for a, b in zip(net.roles[i].values(), net.roles[j].values(), strict=True)
-            )
-        else:
-            expected += w * (norm[i] - norm[j]) ** 2
-    assert abs(energy - expected) <= 1e-12 * (1 + dot(g, g)) * (1 + sum(w for _, _, w in net.path))
-    assert energy >= -1e-12 * dot(g, g)
-
-
-@FEW
-@given(net=nets(path=True), mu=st.floats(0.0, 0.6))
-def test_4_a_direction_of_descent_on_a_path(net: Net, mu: float) -> None:
-    g = net.fill()
-    assert dot(g, net.smoothed(g, mu)) >= (1 - 4 * mu) * dot(g, g) - 1e-12 * (1 + dot(g, g))
-
-
-@pytest.mark.parametrize("laplacian", ["combinatorial", "random_walk"])
-def test_5_players_that_agree_do_not_conflict(rng: np.random.Generator, laplacian: str) -> None:
-    net = Net(["square"] * 4, None, rng)
-    one = {role: rng.normal(size=shape) for role, shape in KINDS["square"].items()}
-    g = {name: one[name.rpartition(".")[2]] for name in net.shapes}
-    smoothed = net.smoothed(g, 0.2, laplacian)
-    assert max(worst(smoothed[name], g[name]) for name in g) == 0.0
-    assert shares(net, g, laplacian) == pytest.approx([1.0] * 4, abs=1e-15)
-
-
-@FEW
-@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS), nsa=st.sampled_from(["l2", "relative"]))
-def test_6_the_order_of_elements_does_not_matter(net: Net, laplacian: str, nsa: str) -> None:
-    """One permutation for all players of a kind permutes the result: layouts of frameworks agree."""
-    params, g = net.fill(), net.fill()
-    orders = {(k, r): net.rng.permutation(int(np.prod(s))) for k, roles in KINDS.items() for r, s in roles.items()}
-
-    def turned(arrays: dict[str, Array]) -> dict[str, Array]:
-        result = {}
-        for i, kind in enumerate(net.kinds):
-            for role, name in net.roles[i].items():
-                result[name] = arrays[name].ravel()[orders[kind, role]].reshape(arrays[name].shape)
-        return result
-
-    straight = net.reference(params, laplacian, "transport", nsa=nsa, lr=0.1)
-    permuted = net.reference(turned(params), laplacian, "transport", nsa=nsa, lr=0.1)
-    straight.step(g)
-    permuted.step(turned(g))
-    expected = turned(straight.params)
-    assert all(worst(permuted.params[name], expected[name]) < 1e-13 for name in expected)
-
-
-@FEW
-@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS), factor=st.sampled_from([1e-3, 0.25, 3.0, 1e4]))
-def test_7_scale(net: Net, laplacian: str, factor: float) -> None:
-    """L(cG) = c L(G), and conflict relative to the gradients does not change."""
-    g = net.fill()
-    scaled = {name: factor * x for name, x in g.items()}
-    one, many = net.smoothed(g, 0.3, laplacian), net.smoothed(scaled, 0.3, laplacian)
-    assert all(worst(many[name] / factor, one[name]) < 1e-13 for name in g)
-    assert shares(net, scaled, laplacian, nsa="relative") == pytest.approx(
-        shares(net, g, laplacian, nsa="relative"), rel=1e-12
-    )
-
-
-@FEW
-@given(net=nets(), laplacian=st.sampled_from(LAPLACIANS))
-def test_8_conflict_is_bounded_by_the_gradients_it_compares(net: Net, laplacian: str) -> None:
-    g = net.fill()
-    assert all(share >= 0.5 - 1e-12 for share in shares(net, g, laplacian, nsa="relative"))
-    if laplacian == "combinatorial":
-        norm = norms(net, g)
-        for i, share in enumerate(shares(net, g)):
-            around = sum(w * (norm[a] + norm[b]) for a, b, w in net.path if i in (a, b))
-            assert 1 / share - 1 <= around * (1 + 1e-12) + 1e-12
 
 
 # Edge cases

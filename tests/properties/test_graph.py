@@ -1,0 +1,73 @@
+"""The eight properties of the graph rule, on every backend that runs here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import optgen.jax
+from tests.oracle.streams import Array
+from tests.properties.graph import PROPERTIES, Engine, Net, ReferenceStepper, TorchStepper, hold
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore:.*direction of descent")
+
+
+class JaxStepper:
+    """The optax transformation, jitted: one program per net."""
+
+    def __init__(self, net: Net, params: Mapping[str, Array], laplacian: str, hypers: Mapping[str, Any]) -> None:
+        spelled = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2"}
+        given: Any = {spelled.get(name, name): value for name, value in hypers.items()}
+        order = [f"p.{i}" for i in range(len(net.kinds))]
+        players = {name: name.rpartition(".")[0] for name in params}
+        rule = optgen.jax.neat(**given, order=list(params), players=players, edges=net.named_edges, laplacian=laplacian)
+        assert list(dict.fromkeys(players.values())) == order
+        self.rule, self.now = rule, {name: jnp.asarray(x) for name, x in params.items()}
+        self.state = rule.init(self.now)
+        self.update = jax.jit(rule.apply)
+
+    def step(self, g: Mapping[str, Array]) -> None:
+        self.now, self.state = self.update({name: jnp.asarray(x) for name, x in g.items()}, self.state, self.now)
+
+    def params(self) -> dict[str, Array]:
+        return {name: np.asarray(x) for name, x in self.now.items()}
+
+    def first_moment(self) -> dict[str, Array]:
+        return {name: np.asarray(x) for name, x in self.state.slots["m"].items()}
+
+
+ENGINES = {
+    "reference": Engine(ReferenceStepper, 25, 1e-14, 1e-13),
+    "numba": Engine(partial(TorchStepper, "numba"), 25, 1e-14, 1e-7),
+    "jax": Engine(JaxStepper, 1, 1e-14, 1e-13),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_a_property(name: str, engine: str) -> None:
+    with jax.enable_x64(True):
+        hold(name, ENGINES[engine])
+
+
+def test_all_properties_on_triton() -> None:
+    """In triton's interpreter, which needs a process of its own."""
+    pytest.importorskip("triton")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TRITON_")}
+    command = [sys.executable, "-W", "ignore", "-m", "tests.properties.graph_on_triton"]
+    environment["TRITON_INTERPRET"] = "1"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == dict.fromkeys(PROPERTIES, "")
