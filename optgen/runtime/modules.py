@@ -46,24 +46,51 @@ class Compiler(Protocol):
 
 
 def choose_backend(backend: str | None, device: str) -> str:
-    """The backend to use on a device type: the one named, or the device's default. BackendError if it cannot serve."""
+    """The backend to use on a device type: the one named, or the device's first that is installed.
+
+    BackendError if none can serve: what is missing, and what would work.
+    """
     serving = [name for name, (where, _) in LAUNCHED.items() if where == device]
     if backend is None:
         if not serving:
             raise BackendError(f'no backend here serves the device "{device}"; move the model to the CPU')
-        backend = serving[0]
+        backend = next((name for name in serving if _has_package(name)), serving[0])
+    would = " or ".join(f'"{name}"' for name in [*serving, *([REFERENCE] if device == "cpu" else [])])
     if backend == REFERENCE:
+        if device != "cpu":
+            raise BackendError(
+                f'backend "{backend}" interprets on the CPU and cannot read memory of the device "{device}"; {would} '
+                "would serve, or move the model to the CPU"
+            )
         return backend
-    would = " or ".join(f'"{name}"' for name in [*serving, REFERENCE])
     if backend not in LAUNCHED:
         hint = suggest(backend, [*LAUNCHED, REFERENCE])
         raise BackendError(f'backend "{backend}" is not installed; here {would} would serve. {hint}'.rstrip())
     where, package = LAUNCHED[backend]
     if where != device and not _interpreted(backend, device):
-        raise BackendError(f'backend "{backend}" serves the device "{where}", not "{device}"; {would} would')
-    if importlib.util.find_spec(package) is None:
-        raise BackendError(f'backend "{backend}" needs the package {package}: pip install {package}')
+        raise BackendError(
+            f'backend "{backend}" serves the device "{where}", not "{device}"; {would} would. {_to_serve(where)}'
+        )
+    if not _has_package(backend):
+        others = " or ".join(f'"{name}"' for name in serving if name != backend and _has_package(name))
+        instead = f", or use {others}" if others else "" if device == "cpu" else ", or move the model to the CPU"
+        raise BackendError(f'backend "{backend}" needs the package {package}: pip install {package}{instead}')
     return backend
+
+
+def _has_package(backend: str) -> bool:
+    """Whether the library of a backend's kernels is installed."""
+    return importlib.util.find_spec(LAUNCHED[backend][1].replace("-", "_")) is not None
+
+
+def _to_serve(device: str) -> str:
+    """What has to happen for a model to be on a device of this type."""
+    if device == "cpu":
+        return "Or move the model to the CPU"
+    from optgen.runtime.gpu_device import why_none
+
+    lacking = why_none()
+    return f"There is no GPU to move the model to: {lacking}" if lacking else "Or move the model to the GPU"
 
 
 def _interpreted(backend: str, device: str) -> bool:

@@ -147,13 +147,13 @@ def device_type(params: Sequence[Tensor], names: Sequence[str]) -> str:
     return params[0].device.type
 
 
-def check_one_device(params: Sequence[Tensor], names: Sequence[str], rule: RuleInfo) -> None:
-    """Refuses parameters on several devices for a rule that couples them. BackendError names two of them."""
+def check_one_device(params: Sequence[Tensor], names: Sequence[str], rule: RuleInfo, what: str) -> None:
+    """Refuses parameters on several devices for a rule that couples them: `what`. BackendError names two of them."""
     other = next((i for i, param in enumerate(params) if param.device != params[0].device), None)
     if other is not None:
         raise BackendError(
             f"{names[0]} is on {params[0].device} and {names[other]} on {params[other].device}, and {rule.class_name} "
-            "couples its parameters: move them to one device, or give each device an optimizer of its own"
+            f"couples {what}: move them to one device, or give each device an optimizer of its own"
         )
 
 

@@ -134,12 +134,25 @@ def plan(rule: RuleInfo, groups: Sequence[Group], options: Options) -> Plan:
     if options.strict:
         torch_storage.check_strict(rule, [module for part in parts for module in part.modules])
     if len(parts) > 1 and (rule.layers or any(_model_wide(part) for part in parts)):
-        torch_checks.check_one_device(params, [member.name for member in members], rule)
-        raise HyperError(
-            f"{rule.class_name} couples its parameters, so these must be the same in all groups: "
-            + ", ".join(sorted(k for k in parts[0].settled if len({part.settled[k] for part in parts}) > 1))
-        )
+        _check_together(rule, members, parts)
     return Plan(rule, backend, members, parts, players, None if edges is None else tuple(edges), values)
+
+
+def _check_together(rule: RuleInfo, members: Sequence[Member], parts: Sequence[Part]) -> None:
+    """Refuses what is served apart but affects one another: tensors on several devices, or of other choices."""
+    if rule.reach == "layer":
+        for player in dict.fromkeys(member.player for member in members):
+            layer = [member for member in members if member.player == player]
+            what = f"the tensors of a layer ({player})"
+            torch_checks.check_one_device([m.param for m in layer], [m.name for m in layer], rule, what)
+    else:
+        names = [member.name for member in members]
+        torch_checks.check_one_device([member.param for member in members], names, rule, "its parameters")
+    differing = sorted(k for k in parts[0].settled if len({part.settled[k] for part in parts}) > 1)
+    if differing:
+        raise HyperError(
+            f"{rule.class_name} couples its parameters, so these must be the same in all groups: {', '.join(differing)}"
+        )
 
 
 def _warn_of_unused(rule: RuleInfo, members: Sequence[Member]) -> None:
