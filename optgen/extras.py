@@ -9,6 +9,7 @@ EXTRAS: Mapping[str, str] = {
     "torch": "torch",
     "numba": "numba",
     "llvmlite": "numba",
+    "numba_cuda": "numba-cuda",
     "jax": "jax",
     "optax": "jax",
     "keras": "keras",

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optgen.backend.element_text import ElementText
+from optgen.backend.gpu_text import Partial, SweepCode
 from optgen.backend.launch_plan import first_stages
 from optgen.backend.layout import VECTORS, Layout
+from optgen.backend.python_text import call, several
 from optgen.ir.view import Sweep, Total, Value, Variant
 from optgen_triton.emit_scalars import scalars_function
-from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names, call, several
+from optgen_triton.spelling import KINDS, SWEEP_RESERVED, Body, Names
 
 _REAL = {"float32": "tl.float32", "float64": "tl.float64"}
 _ADD = {"sum": "add_total", "max": "max_total", "min": "min_total"}
@@ -26,32 +28,11 @@ _ENTRY = {
 
 
 @dataclass(frozen=True)
-class Partial:
-    """A reduction of a sweep: its variable, and where the chunk's part of it goes."""
-
-    name: str
-    how: str
-    extent: str
-    column: int
-
-
-@dataclass(frozen=True)
 class Neighbours:
     """A sum over neighbours of a slot."""
 
     slot: str
     gradient: bool
-
-
-@dataclass(frozen=True)
-class SweepCode:
-    """The functions of one sweep of one variant. `totals` are columns of tensor totals; held: values per element."""
-
-    name: str
-    functions: Sequence[Sequence[str]]
-    totals: Sequence[int]
-    vector_totals: Sequence[Partial]
-    held: int
 
 
 class _Writer(ElementText):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 
 from optgen.backend import python_text
 from optgen.backend.python_text import ATOM, PRODUCT, SIGN, Names, Spelling, Text, within
@@ -115,8 +114,6 @@ _CALLS = {
     "arith.minimumf": "minimum",
     "arith.maximumf": "maximum",
 }
-#: Characters of the longest line of a call.
-WIDTH = 110
 _NUMBER = re.compile(r'-?(\d[\d.]*(e[+-]?\d+)?|INFINITY|float\("nan"\))')
 
 
@@ -166,29 +163,6 @@ def _typed(x: Text, type_: str) -> str:
     if type_ in ("f32", "f64") and _NUMBER.fullmatch(x[0]):
         return f"{'f4' if type_ == 'f32' else 'f8'}({x[0]})"
     return within(x)
-
-
-def call(indent: str, head: str, arguments: Sequence[str], tail: str = ")") -> list[str]:
-    """A call or a function's head: one line, or as many as it takes."""
-    line = f"{indent}{head}{', '.join(arguments)}{tail}"
-    return [line] if len(line) <= WIDTH else [f"{indent}{head}", *_rows(indent, arguments), f"{indent}{tail}"]
-
-
-def several(head: str, values: Sequence[str], tail: str = "") -> list[str]:
-    """Values behind a head: one line, or as many as it takes."""
-    line = f"{head}{', '.join(values)}{tail}"
-    indent = " " * (len(head) - len(head.lstrip()))
-    return [line] if len(line) <= WIDTH else [f"{head}(", *_rows(indent, values), f"{indent}){tail}"]
-
-
-def _rows(indent: str, arguments: Sequence[str]) -> list[str]:
-    rows: list[str] = []
-    for argument in arguments:
-        if rows and len(rows[-1]) + len(argument) + 2 <= WIDTH:
-            rows[-1] += f" {argument},"
-        else:
-            rows.append(f"{indent}    {argument},")
-    return rows
 
 
 class Body(python_text.Body):

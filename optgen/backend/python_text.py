@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keyword
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from optgen.ir.view import Op, Value
 
@@ -185,3 +185,30 @@ class Body:
             return str(bool(op.attributes["value"])), ATOM
         text = self.spelling.literal(float(op.attributes["value"]), op.result.type)
         return text, SIGN if text.startswith("-") else ATOM
+
+
+#: Characters of the longest line of a call.
+WIDTH = 110
+
+
+def call(indent: str, head: str, arguments: Sequence[str], tail: str = ")") -> list[str]:
+    """A call or a function's head: one line, or as many as it takes."""
+    line = f"{indent}{head}{', '.join(arguments)}{tail}"
+    return [line] if len(line) <= WIDTH else [f"{indent}{head}", *_rows(indent, arguments), f"{indent}{tail}"]
+
+
+def several(head: str, values: Sequence[str], tail: str = "") -> list[str]:
+    """Values behind a head: one line, or as many as it takes."""
+    line = f"{head}{', '.join(values)}{tail}"
+    indent = " " * (len(head) - len(head.lstrip()))
+    return [line] if len(line) <= WIDTH else [f"{head}(", *_rows(indent, values), f"{indent}){tail}"]
+
+
+def _rows(indent: str, arguments: Sequence[str]) -> list[str]:
+    rows: list[str] = []
+    for argument in arguments:
+        if rows and len(rows[-1]) + len(argument) + 2 <= WIDTH:
+            rows[-1] += f" {argument},"
+        else:
+            rows.append(f"{indent}    {argument},")
+    return rows

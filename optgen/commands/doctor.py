@@ -93,7 +93,7 @@ def _devices() -> Iterator[str]:
     except (ImportError, OSError, RuntimeError) as error:
         yield f"GPU: torch cannot be asked: {error}"
         return
-    yield f"GPU: {', '.join(names) or 'none that torch sees'}" + ("; no backend here serves it yet" if names else "")
+    yield f"GPU: {', '.join(names) or 'none that torch sees'}"
 
 
 def _threads() -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 
@@ -37,14 +36,23 @@ class LauncherFactory(Protocol):
         ...
 
 
-#: Where the launcher of each backend's kernels is.
-LAUNCHERS: Mapping[str, str] = {"triton": "optgen.runtime.triton_launch"}
-
-
 def launcher(module: Module, device: torch.device, *, strict: bool) -> Launcher:
-    """What launches a module's kernels. BackendError where no library here does."""
-    backend = module.manifest["backend"]
-    if backend not in LAUNCHERS:
-        raise BackendError(f"{module.path} holds kernels for {backend}; {' and '.join(LAUNCHERS)} are launched here")
-    make = cast(LauncherFactory, importlib.import_module(LAUNCHERS[backend]).launcher)
-    return make(module.manifest, module.kernels, device, strict=strict)
+    """What launches a module's kernels. BackendError where no library here does, or none as strict as asked for."""
+    return _factory(module)(module.manifest, module.kernels, device, strict=strict)
+
+
+def _factory(module: Module) -> LauncherFactory:
+    """What makes launchers; its library of kernels is imported when there is something to launch."""
+    match module.manifest["backend"]:
+        case "triton":
+            from optgen.runtime.triton_launch import launcher as triton
+
+            return triton
+        case "numba-cuda":
+            from optgen.runtime.numba_cuda_launch import launcher as numba_cuda
+
+            return numba_cuda
+        case backend:
+            raise BackendError(
+                f"{module.path} holds kernels for {backend}, which nothing here launches: build it again"
+            )

@@ -24,9 +24,13 @@ from optgen.runtime.rule_info import COUPLING, MAXIMIZE, Hypers, RuleInfo, Settl
 from optgen.runtime.storage import DtypeSet
 
 #: Backends whose modules this runtime can launch, with the device type each serves and the package it needs.
-LAUNCHED: Mapping[str, tuple[str, str]] = {"numba": ("cpu", "numba"), "triton": ("cuda", "triton")}
+LAUNCHED: Mapping[str, tuple[str, str]] = {
+    "numba": ("cpu", "numba"),
+    "triton": ("cuda", "triton"),
+    "numba-cuda": ("cuda", "numba-cuda"),
+}
 #: Interpreters of kernels for graphics processors: the variable of the environment that asks for one, by backend.
-INTERPRETERS: Mapping[str, str] = {"triton": "TRITON_INTERPRET"}
+INTERPRETERS: Mapping[str, str] = {"triton": "TRITON_INTERPRET", "numba-cuda": "NUMBA_ENABLE_CUDASIM"}
 #: The float64 interpreter: no module, no cache, any rule.
 REFERENCE = "reference"
 #: How names end of rules that set weights to evaluate with; they are built with the rule they belong to.
@@ -101,8 +105,13 @@ def _interpreted(backend: str, device: str) -> bool:
 def file_name(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> str:
     """Name of a module's file in a build folder: `numba_float32.py`, and a digest of other choices than the default."""
     default = rule.settled(rule.defaults())
-    stem = f"{rule.prefix}{backend}_{DtypeSet.parse(dtype).file_stem}"
+    stem = f"{rule.prefix}{_stem(dtype, backend)}"
     return f"{stem}{'' if settled == default else '_' + _digest(settled)[:8]}.py"
+
+
+def _stem(dtype: str, backend: str) -> str:
+    """Name of a module by what it stores and what runs it."""
+    return f"{backend.replace('-', '_')}_{DtypeSet.parse(dtype).file_stem}"
 
 
 def array_file_name(rule: RuleInfo, settled: Settled, kind: str) -> str:
@@ -121,7 +130,7 @@ def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hyp
         raise BackendError(_not_built(rule, settled, dtype, backend, hypers))
     about = _about(rule, settled, dtype, backend)
     for folder in cache.folders(cache.KERNELS):
-        if module := _cached(folder / cache.key(rule.name, about) / f"{backend}_{DtypeSet.parse(dtype).file_stem}.py"):
+        if module := _cached(folder / cache.key(rule.name, about) / f"{_stem(dtype, backend)}.py"):
             return _checked(module, rule, settled)
     return _checked(_compiled(rule, settled, dtype, backend, hypers, about), rule, settled)
 
@@ -144,7 +153,7 @@ _loaded_modules: dict[str, Module] = {}
 def _loaded(path: str) -> Module:
     """The module in a file, imported once per process."""
     if path not in _loaded_modules:
-        if Path(path).name.startswith("numba"):
+        if re.search(r"numba_(?!cuda)", Path(path).name):
             warm_up.begin()
         _loaded_modules[path] = load_module(path)
     return _loaded_modules[path]
@@ -185,7 +194,7 @@ def _compiled(
     settings = dict(hypers) | {key: settled[key] for key in (MAXIMIZE, COUPLING) if key in settled}
     _, source = compiler.kernel_module(spec, settings, dtype, backend)
     entry = cache.key(rule.name, about)
-    name = f"{backend}_{DtypeSet.parse(dtype).file_stem}.py"
+    name = f"{_stem(dtype, backend)}.py"
     for _ in range(cache.ATTEMPTS):
         if module := _cached(cache.store(cache.KERNELS, entry, name, source, about)):
             return module

@@ -8,14 +8,14 @@ prints a line of JSON with what does not hold; nothing where everything does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from tests.backends_triton.interpreted import prepare
+from tests.backends_triton.interpreted import prepare  # first: triton is told to interpret
+from tests.gpu_layouts import check_layouts
 
-import optgen  # isort: skip (triton is told to interpret first)
+# isort: split
 import triton
 import triton.language as tl
 
@@ -25,47 +25,12 @@ from optgen.runtime import triton_device
 from optgen.runtime.abi import Word
 from optgen.runtime.gpu_abi import GpuWord
 
-Layout = Callable[[torch.Tensor], torch.Tensor]
-
-#: Ways to lie in memory that keep shape and values.
-LAYOUTS: dict[str, Layout] = {
-    "in order": lambda x: x.clone(),
-    "transposed": lambda x: x.t().contiguous().t(),
-    "at an odd address": lambda x: torch.cat([torch.zeros(1), x.flatten()])[1:].view(x.shape),
-    "with gaps": lambda x: torch.stack([x, torch.zeros_like(x)], -1)[..., 0],
-}
-SHAPES = ((9, 32), (9, 32), (30, 40))
 #: Layouts of parameters and of gradients: each once, and more where tensors read one another or sum rows and columns.
 CASES = {
     "adamw": (("transposed", "in order"), ("at an odd address", "transposed"), ("with gaps", "at an odd address")),
     "neat": (("transposed", "in order"),),
     "adafactor": (("in order", "transposed"),),
 }
-
-
-def stepped(rule: str, layout: Layout, gradient: Layout) -> list[torch.Tensor]:
-    """Parameters after two steps, the last without a gradient for the second."""
-    rng = torch.Generator().manual_seed(3)
-    params = [torch.nn.Parameter(layout(torch.randn(shape, generator=rng))) for shape in SHAPES]
-    made = optgen.compile(rule, backend="triton")(
-        [(f"h.{i}.w", param) for i, param in enumerate(params)], lr=0.1, backend="triton"
-    )
-    for step in range(2):
-        for i, param in enumerate(params):
-            param.grad = None if step and i == 1 else gradient(torch.randn(param.shape, generator=rng))
-        made.step()
-    return [param.detach().clone() for param in params]
-
-
-def check_layouts(wrong: list[str]) -> None:
-    """How a tensor lies changes nothing but the order of sums."""
-    for rule, cases in CASES.items():
-        expected = stepped(rule, LAYOUTS["in order"], LAYOUTS["in order"])
-        same = torch.equal if rule == "adamw" else lambda x, y: torch.allclose(x, y, rtol=1e-5, atol=1e-6)
-        for param, gradient in cases:
-            found = stepped(rule, LAYOUTS[param], LAYOUTS[gradient])
-            if not all(map(same, found, expected)):
-                wrong.append(f"{rule}: parameters {param}, gradients {gradient}")
 
 
 @triton.jit
@@ -100,7 +65,7 @@ def main() -> None:
     prepare()
     wrong: list[str] = []
     check_random(wrong)
-    check_layouts(wrong)
+    check_layouts("triton", CASES, wrong)
     print(json.dumps(wrong))
 
 

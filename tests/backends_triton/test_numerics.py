@@ -6,38 +6,26 @@ Interpreting and compiling do not mix in a process, so rules run in processes of
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from optgen.spec.loader import shipped
+from tests.programs import check_reports, lines_of
 
 pytest.importorskip("triton")
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Processes that share the rules: importing what they need takes seconds.
 SHARES = 4
 
 
-def lines_of(program: str, *arguments: str) -> list[str]:
+def interpreting(program: str, *arguments: str) -> list[str]:
     """What a program of this folder prints, in a process whose kernels triton interprets."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
-    environment["TRITON_INTERPRET"] = "1"
-    command = [sys.executable, "-W", "ignore", "-m", f"tests.backends_triton.{program}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
+    return lines_of(f"tests.backends_triton.{program}", arguments, {"TRITON_INTERPRET": "1"}, without="TRITON_")
 
 
 def interpreted(dtype: str, rules: list[str]) -> None:
     """Fails with the reports of the rules that do not agree."""
-    found = [json.loads(line) for line in lines_of("interpreted", dtype, *rules)]
-    assert [each["rule"] for each in found] == rules
-    wrong = [f"{each['rule']}: {each['says']}" for each in found if not each["ok"]]
-    assert not wrong, "\n".join(wrong)
+    check_reports(interpreting("interpreted", dtype, *rules), rules)
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -59,7 +47,7 @@ def test_folds_of_rows_columns_and_matrices() -> None:
 
 def test_memory_and_random_bits() -> None:
     """Tensors may lie in memory as they like, and random bits are those of every backend."""
-    (line,) = lines_of("interpreted_layouts")
+    (line,) = interpreting("interpreted_layouts")
     assert json.loads(line) == []
 
 

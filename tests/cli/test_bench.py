@@ -95,7 +95,7 @@ def test_optax_steps_as_its_own_optimizer() -> None:
         (["--against", "axpy:x"], 1, "no library"),
         (["--device", "cuda"], 1, "torch sees no GPU here"),
         (["--device", "tpu"], 2, "cpu"),
-        (["--backend", "numba-cuda"], 1, '"numba-cuda" is not installed'),
+        (["--backend", "numba-cuda"], 1, '"numba-cuda" serves the device "cuda"'),
         (["--plot", "nowhere/b.png"], 1, "no folder"),
         (["--plot", "b.xyz"], 1, "kind of picture"),
         (["--set", "lr=-1"], 1, "lr must be"),

@@ -147,7 +147,6 @@ def test_settings_reach_the_kernels() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--backend", "numba-cuda"], 1, '"numba-cuda" is not installed'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
         (["--framework", "jax", "--backend", "numba"], 1, "does not serve jax: add --backend xla"),
         (["--framework", "keras", "--backend", "numba"], 1, "does not serve keras: add --backend xla"),

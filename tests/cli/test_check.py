@@ -55,7 +55,7 @@ def test_kernels_agree_with_the_meaning_of_the_rule() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["lion", "--backend", "numba-cuda"], 1, "not installed"),
+        (["lion", "--backend", "numba-cuda"], 1, 'serves the device "cuda"'),
         (["lion", "--backend", "xla"], 1, "name another backend"),
         (["lion", "--backend", "reference"], 1, "compared with"),
         (["lion", "--backend", "nubma"], 2, 'did you mean "numba"?'),

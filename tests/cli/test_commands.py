@@ -68,7 +68,7 @@ def test_a_rule_that_was_edited_is_worked_out_again(monkeypatch: pytest.MonkeyPa
 def test_doctor_names_what_is_here_and_what_is_not() -> None:
     result = optgen("doctor")
     assert result.exit_code == 0, result.output
-    for word in ("optgen 0.", "Python 3.", "numba", "triton", "not installed", "torch", "threads", "cache: ", "CPU"):
+    for word in ("optgen 0.", "Python 3.", "numba", "numba-cuda", "triton", "torch", "threads", "cache: ", "CPU"):
         assert word in result.stdout
     assert str(cache_dir()) in result.stdout
 

@@ -1,0 +1,45 @@
+"""numba-cuda kernels against the float64 reference, in numba's simulator: every shipped rule, and the dtypes kept.
+
+The simulator is chosen when numba is imported, so rules run in processes of their own, several at a time.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from optgen.spec.loader import shipped
+from tests.programs import check_reports, lines_of
+
+pytest.importorskip("numba_cuda")
+
+#: Dtypes, and rules that between them have reductions, a graph, rows and columns, and several variants.
+DTYPES = {
+    "mixed": ["neat"],
+    "float64": ["adafactor"],
+    "bfloat16": ["adafactor", "neat"],
+    "bfloat16,master": ["adamw"],
+    "float16,g=float32": ["adamw"],
+    "bfloat16,stochastic": ["adamw"],
+}
+#: Processes that share them: importing what they need takes seconds.
+SHARES = 2
+
+
+def simulated(program: str, *arguments: str) -> list[str]:
+    """What a program of this folder prints."""
+    return lines_of(f"tests.backends_numba_cuda.{program}", arguments, {"NUMBA_ENABLE_CUDASIM": "1"})
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_rule_and_dtype(share: int) -> None:
+    others = [f"{dtype}:{rule}" for dtype, rules in DTYPES.items() for rule in rules]
+    asked = [*(f"float32:{rule}" for rule in shipped()), *others][share::SHARES]
+    check_reports(simulated("simulated", *asked), [each.partition(":")[2] for each in asked])
+
+
+def test_memory_chunks_groups_and_random_bits() -> None:
+    """Tensors lie in memory as they like, totals are of all chunks, random bits are those of every backend."""
+    (line,) = simulated("simulated_layouts")
+    assert json.loads(line) == []

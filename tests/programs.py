@@ -1,0 +1,29 @@
+"""Programs of test folders, run in processes of their own: each simulates a device, which is chosen on import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lines_of(module: str, arguments: Sequence[str], given: Mapping[str, str], without: str = "-") -> list[str]:
+    """What a module prints, with variables given and those that begin with `without` taken out of the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(without)}
+    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**environment, **given}, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def check_reports(lines: Sequence[str], rules: Sequence[str]) -> None:
+    """Fails with the reports of the rules that do not agree."""
+    found = [json.loads(line) for line in lines]
+    assert [each["rule"] for each in found] == list(rules)
+    wrong = [f"{each['rule']}: {each['says']}" for each in found if not each["ok"]]
+    assert not wrong, "\n".join(wrong)
