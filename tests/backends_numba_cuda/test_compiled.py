@@ -18,12 +18,12 @@ from optgen.passes.pipeline import to_kernels
 from optgen.spec.loader import load
 
 pytest.importorskip("numba_cuda")
+pytest.importorskip("triton")
+
+from triton.backends import nvidia
 
 from optgen_numba.gpu_emit import emit
 from optgen_numba.gpu_offline import TARGETS, compile_kernels
-
-nvidia = pytest.importorskip("triton.backends.nvidia")
-
 from optgen_triton.assembly import Facts, facts, faults, sweeps_of
 from optgen_triton.offline import Compiled
 

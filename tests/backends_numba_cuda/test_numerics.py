@@ -16,6 +16,7 @@ pytest.importorskip("numba_cuda")
 
 #: Dtypes, and rules that between them have reductions, a graph, rows and columns, and several variants.
 DTYPES = {
+    "float32": ["tests/backends_triton/folds.yaml"],
     "mixed": ["neat"],
     "float64": ["adafactor"],
     "bfloat16": ["adafactor", "neat"],

@@ -6,11 +6,12 @@ Interpreting and compiling do not mix in a process, so rules run in processes of
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from optgen.spec.loader import shipped
-from tests.programs import check_reports, lines_of
+from tests.programs import ROOT, check_reports, lines_of
 
 pytest.importorskip("triton")
 
