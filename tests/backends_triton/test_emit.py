@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from xdsl.dialects.builtin import ModuleOp
@@ -71,3 +72,16 @@ def test_every_name_that_kernels_import_is_there() -> None:
 
     assert not [name for name in DEVICE if not hasattr(triton_device, name)]
     assert not [name for name in LIBRARY if not hasattr(triton_library, name)]
+
+
+def test_kernels_of_core_rules_need_no_compiler() -> None:
+    """They are found beside the class, for a GPU as for the CPU."""
+    pytest.importorskip("triton")
+    from optgen.runtime import modules
+    from optgen_generated.adamw.torch import AdamW
+
+    rule = AdamW.RULE
+    hypers = rule.defaults()
+    found = modules.find(rule, rule.settled(hypers), "float32", "triton", hypers)
+    assert Path(found.path) == Path(rule.folder) / "triton_float32.py"
+    assert Path(found.path).read_text(encoding="utf-8") == emit(view(kernels("adamw")))[1]

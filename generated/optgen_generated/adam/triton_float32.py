@@ -1,0 +1,232 @@
+"""Kernels of the rule adam in float32, generated from adam.yaml.
+
+spec 64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f
+made by: optgen build adam --backend triton --set amsgrad=false --set maximize=false
+"""
+
+import triton
+import triton.language as tl
+
+from optgen.runtime.triton_device import (
+    ABSENT,
+    ACTIVE,
+    ADDRESS,
+    C_COL,
+    C_COL_END,
+    HYPER,
+    MEMBERS,
+    MEMBER_COUNT,
+    MODE,
+    SLOTS,
+    chunk_field,
+    chunk_of_program,
+    deposit,
+    f8,
+    fetch,
+    get,
+    is_last_program,
+    load,
+    plain,
+    pointer,
+    slot,
+    store,
+    strided,
+    table,
+    word,
+)
+from optgen.runtime.triton_library import (
+    expm1,
+    log,
+)
+
+MANIFEST = {'abi': 1,
+ 'rule': 'adam',
+ 'class': 'Adam',
+ 'digest': '64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f',
+ 'backend': 'triton',
+ 'settled': {'amsgrad': False, 'maximize': False},
+ 'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},
+ 'hypers': ['lr', 'beta1', 'beta2', 'eps', 'weight_decay', 'amsgrad', 'decoupled_weight_decay'],
+ 'inputs': [],
+ 'slots': [{'name': 'param', 'extent': 'elem', 'dtype': 'float32', 'role': 'param'},
+           {'name': 'g', 'extent': 'elem', 'dtype': 'float32', 'role': 'gradient'},
+           {'name': 'm', 'extent': 'elem', 'dtype': 'float32', 'role': 'state'},
+           {'name': 'v', 'extent': 'elem', 'dtype': 'float32', 'role': 'state'},
+           {'name': 'step', 'extent': 'tensor', 'dtype': 'float32', 'role': 'counter'}],
+ 'values': {'tensor': ['weight_decay',
+                       'beta1',
+                       'one_minus_beta1',
+                       'beta2',
+                       'one_minus_beta2',
+                       'inverse_one_minus_beta1_to_t',
+                       'inverse_one_minus_beta2_to_t',
+                       'eps',
+                       'weight_decay_2',
+                       'lr'],
+            'layer': [],
+            'model': [],
+            'matrix': [],
+            'row': [],
+            'col': []},
+ 'totals': [],
+ 'matrix': 'trailing',
+ 'tiled': False,
+ 'graph': False,
+ 'stencil': False,
+ 'sweeps': 1,
+ 'barriers': ['none'],
+ 'select': None,
+ 'inexact': [],
+ 'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']]],
+ 'variants': [{'name': 'always',
+               'when': '',
+               'slots': ['m', 'v'],
+               'sweeps': [{'function': 'step_1', 'streams': [], 'totals': []}],
+               'stored': [[], ['step']]}],
+ 'warps': 8,
+ 'launches': [[], []]}
+
+
+@triton.jit
+def step_1_scalars(ctx, t):
+    hyper = table(ctx, HYPER, tl.float64)
+    address = table(ctx, ADDRESS, tl.int64)
+    slots = word(ctx, SLOTS)
+    decoupled_weight_decay = tl.load(hyper + t * 7 + 6)
+    weight_decay = tl.load(hyper + t * 7 + 4)
+    # g = g + where(decoupled_weight_decay, 0, weight_decay)*param
+    weight_decay_1 = tl.where(decoupled_weight_decay != 0.0, f8(0.0), weight_decay)
+    beta1 = tl.load(hyper + t * 7 + 1)
+    # m = beta1*m + (1 - beta1)*g
+    one_minus_beta1 = 1.0 - beta1
+    beta2 = tl.load(hyper + t * 7 + 2)
+    # v = beta2*v + (1 - beta2)*g**2
+    one_minus_beta2 = 1.0 - beta2
+    updates = fetch(tl.load(address + t * slots + 4), tl.float32, True) + 1.0
+    # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
+    inverse_one_minus_beta1_to_t = 1.0 / -expm1(updates * log(beta1))
+    inverse_one_minus_beta2_to_t = 1.0 / -expm1(updates * log(beta2))
+    # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+    weight_decay_2 = tl.where(decoupled_weight_decay != 0.0, weight_decay, f8(0.0))
+    eps = tl.load(hyper + t * 7 + 3)
+    lr = tl.load(hyper + t * 7 + 0)
+    return (
+        weight_decay_1.to(tl.float32), beta1.to(tl.float32), one_minus_beta1.to(tl.float32),
+        beta2.to(tl.float32), one_minus_beta2.to(tl.float32), inverse_one_minus_beta1_to_t.to(tl.float32),
+        inverse_one_minus_beta2_to_t.to(tl.float32), eps.to(tl.float32), weight_decay_2.to(tl.float32),
+        lr.to(tl.float32),
+    )
+
+
+@triton.jit
+def step_1_block(
+    param_at, g_at, m_at, v_at, weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2,
+    inverse_one_minus_beta1_to_t, inverse_one_minus_beta2_to_t, eps, weight_decay_2, lr, i, inside, updated,
+    HOW: tl.constexpr,
+):
+    param = load(param_at, i, inside, HOW)
+    g = load(g_at, i, updated, HOW)
+    # g = g + where(decoupled_weight_decay, 0, weight_decay)*param
+    g_new = g + weight_decay * param
+    m = load(m_at, i, inside, HOW)
+    # m = beta1*m + (1 - beta1)*g
+    m_new = beta1 * m + one_minus_beta1 * g_new
+    v = load(v_at, i, inside, HOW)
+    # v = beta2*v + (1 - beta2)*g**2
+    v_new = beta2 * v + one_minus_beta2 * (g_new * g_new)
+    # d = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps)
+    d = tl.div_rn(m_new * inverse_one_minus_beta1_to_t, tl.sqrt_rn(v_new * inverse_one_minus_beta2_to_t) + eps)
+    # param = param - lr*(d + where(decoupled_weight_decay, weight_decay, 0)*param)
+    param_new = param - lr * (d + weight_decay_2 * param)
+    store(m_at, i, m_new, updated, HOW)
+    store(param_at, i, param_new, updated, HOW)
+    store(v_at, i, v_new, updated, HOW)
+
+
+@triton.jit
+def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRIDED: tl.constexpr):
+    param = slot(ctx, t, 0)
+    g = slot(ctx, t, 1)
+    m = slot(ctx, t, 2)
+    v = slot(ctx, t, 3)
+    (
+        weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, inverse_one_minus_beta1_to_t,
+        inverse_one_minus_beta2_to_t, eps, weight_decay_2, lr,
+    ) = step_1_scalars(ctx, t)
+    param_at_whole = pointer(param, tl.float32, "whole")
+    g_at_whole = pointer(g, tl.float32, "whole")
+    m_at_whole = pointer(m, tl.float32, "whole")
+    v_at_whole = pointer(v, tl.float32, "whole")
+    param_at = pointer(param, tl.float32, "strided")
+    g_at = pointer(g, tl.float32, "strided")
+    m_at = pointer(m, tl.float32, "strided")
+    v_at = pointer(v, tl.float32, "strided")
+    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    end = chunk_field(ctx, chunk, C_COL_END)
+    rest = first
+    if active & plain(param) & plain(g) & plain(m) & plain(v):
+        rest = end - (end - first) % BLOCK
+        for start in range(first, rest, BLOCK):
+            i = start + tl.arange(0, BLOCK)
+            step_1_block(
+                param_at_whole, g_at_whole, m_at_whole, v_at_whole, weight_decay, beta1, one_minus_beta1,
+                beta2, one_minus_beta2, inverse_one_minus_beta1_to_t, inverse_one_minus_beta2_to_t, eps,
+                weight_decay_2, lr, i, True, True, "whole",
+            )
+    updated_end = tl.where(active, end, first)
+    masked_end = tl.where(strided(param) | strided(g) | strided(m) | strided(v), rest, end)
+    for start in range(rest, masked_end, TAIL):
+        i = start + tl.arange(0, TAIL)
+        inside = i < end
+        updated = i < updated_end
+        step_1_block(
+            param_at, g_at, m_at, v_at, weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2,
+            inverse_one_minus_beta1_to_t, inverse_one_minus_beta2_to_t, eps, weight_decay_2, lr, i, inside,
+            updated, "masked",
+        )
+    if masked_end < end:
+        param_at = pointer(slot(ctx, t, 0), tl.float32, "strided")
+        g_at = pointer(slot(ctx, t, 1), tl.float32, "strided")
+        m_at = pointer(slot(ctx, t, 2), tl.float32, "strided")
+        v_at = pointer(slot(ctx, t, 3), tl.float32, "strided")
+        for start in range(masked_end, end, STRIDED):
+            i = start + tl.arange(0, STRIDED)
+            inside = i < end
+            updated = i < updated_end
+            step_1_block(
+                param_at, g_at, m_at, v_at, weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2,
+                inverse_one_minus_beta1_to_t, inverse_one_minus_beta2_to_t, eps, weight_decay_2, lr, i,
+                inside, updated, "strided",
+            )
+
+
+@triton.jit
+def sweep_1(ctx):
+    chunk, t = chunk_of_program(ctx)
+    mode = tl.load(table(ctx, MODE, tl.int64) + t)
+    if mode != ABSENT:
+        step_1(ctx, chunk, t, mode == ACTIVE, 1024, 256, 128)
+    if is_last_program(ctx):
+        stage_1_tensor(ctx)
+
+
+@triton.jit
+def stage_1_tensor(ctx):
+    LANES: tl.constexpr = 128
+    mode = table(ctx, MODE, tl.int64)
+    member_count = word(ctx, MEMBER_COUNT)
+    members = table(ctx, MEMBERS, tl.int64)
+    address = table(ctx, ADDRESS, tl.int64)
+    slots = word(ctx, SLOTS)
+    for first in range(0, member_count, LANES):
+        k = first + tl.arange(0, LANES)
+        here = k < member_count
+        t = get(members + k, here)
+        here = here & (get(mode + t, here) != ABSENT)
+        updates = fetch(get(address + t * slots + 4, here), tl.float32, here) + 1.0
+        deposit(get(address + t * slots + 4, here), tl.float32, updates, here & (get(mode + t, here) == ACTIVE))
+
+
+FUNCTIONS = {
+    "sweep_1": sweep_1,
+}
