@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optgen.backend.layout import ITEM_BYTES
+from optgen.backend import element_text
+from optgen.backend.layout import ITEM_BYTES, Layout
 from optgen.errors import BackendError
 from optgen.ir.view import Module, Sweep
 from optgen.runtime.gpu_abi import BLOCK
@@ -74,6 +75,12 @@ def sweeps_of(module: Module) -> dict[int, list[Sweep]]:
             text = repr([(op.name, dict(op.attributes)) for op in each.ops])
             found.setdefault(each.index, {}).setdefault(text, each)
     return {index: list(sweeps.values()) for index, sweeps in found.items()}
+
+
+def sees_vectors(module: Module) -> bool:
+    """Whether any sweep sees rows, columns or matrices."""
+    layout = Layout(module)
+    return any(element_text.sees_vectors(sweep, layout) for variant in module.variants for sweep in variant.sweeps)
 
 
 def _in_element_loops(text: str, label: str, branch: str, last: str) -> list[str]:

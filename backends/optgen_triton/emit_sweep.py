@@ -216,7 +216,7 @@ class _Writer(ElementText):
         """The loops over a range of elements: whole blocks; what is left in shorter steps, which may be strided."""
         lines = [
             *self._started(self.totals, "(BLOCK,)", "    "),
-            "    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)",
+            "    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))",
             "    end = chunk_field(ctx, chunk, C_COL_END)",
             "    rest = first",
             f"    if {whole}:",
@@ -270,7 +270,7 @@ class _Writer(ElementText):
             *(f"    all_{x.name} = {_START[x.how]}" for x in coarse),
             "    for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):",
             "        this_matrix = (matrix + tl.arange(0, M))[:, None, None]",
-            "        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):",
+            "        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):",
             "            this_col = (col + tl.arange(0, C))[None, None, :]",
             *(self._vector(v, inside) for v in outer),
             *self._started([*coarse, *cols], full, inside),
@@ -302,7 +302,7 @@ class _Writer(ElementText):
             *self._started(rows, f"(M, {height}, C)", indent),
         ]
         if how == "whole":
-            lines.append(f"{indent}i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col")
+            lines.append(f"{indent}i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col")
         else:
             lines += [
                 f"{indent}i = (this_matrix * rows + this_row) * cols + this_col",

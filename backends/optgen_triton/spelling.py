@@ -52,6 +52,7 @@ _HELPERS = (
         "longest",
         "first_present",
         "is_last_program",
+        "multiple_of_16",
         "f4",
         "f8",
     ),

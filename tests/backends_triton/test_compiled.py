@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 
 import triton
 
-from optgen_triton.assembly import Facts, facts, faults, issued, per_thread, sweeps_of
+from optgen_triton.assembly import Facts, facts, faults, issued, per_thread, sees_vectors, sweeps_of
 from optgen_triton.emit import emit
 from optgen_triton.offline import TARGETS, Compiled, Kernel, compile_kernel, load_kernels
 
@@ -59,7 +59,7 @@ def not_as_planned(rule: str, target: str) -> list[str]:
     """What sweeps of a rule do that they should not."""
     said: list[str] = []
     for index, variants in sweeps_of(module(rule)).items():
-        near = any(op.name == "kernel.stencil" for each in variants for op in each.ops)
+        near = sees_vectors(module(rule)) or any(op.name == "kernel.stencil" for each in variants for op in each.ops)
         elements = per_thread(kernels(rule)[f"sweep_{index}"])
         found = facts(sweep(rule, index, target))
         said += faults(module(rule), variants, elements, found, exact=not near or target.startswith("sm_"))

@@ -65,6 +65,7 @@ from optgen.runtime.triton_device import (
     longest,
     maximum,
     minimum,
+    multiple_of_16,
     plain,
     pointer,
     put,
@@ -201,7 +202,7 @@ def ndim_param_ge_2_sweep_1(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
     all_sum_param_param = 0.0
     for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):
         this_matrix = (matrix + tl.arange(0, M))[:, None, None]
-        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):
+        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):
             this_col = (col + tl.arange(0, C))[None, None, :]
             sum_param_param = tl.full((M, R, C), 0.0, tl.float32)
             sum_d_d_2 = tl.full((M, R, C), 0.0, tl.float32)
@@ -212,7 +213,7 @@ def ndim_param_ge_2_sweep_1(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
                     for row in range(first, rest, R):
                         this_row = (row + tl.arange(0, R))[None, :, None]
                         sum_d_d = tl.full((M, R, C), 0.0, tl.float32)
-                        i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col
+                        i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col
                         sum_param_param, sum_d_d, sum_d_d_2 = ndim_param_ge_2_sweep_1_block(
                             g_at_whole, param_at_whole, sum_param_param, sum_d_d, sum_d_d_2, i, True, True,
                             "whole",
@@ -294,7 +295,7 @@ def ndim_param_ge_2_sweep_2(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
     all_sum_u_u = 0.0
     for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):
         this_matrix = (matrix + tl.arange(0, M))[:, None, None]
-        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):
+        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):
             this_col = (col + tl.arange(0, C))[None, None, :]
             this_c = get(table(ctx, COL_READ, tl.float32) + word(ctx, COL_WIDTH) * 0 + tl.load(table(ctx, COL_OFFSET, tl.int64) + t) + this_matrix * cols + this_col, (this_matrix < matrix_end) & (this_col < col_end))
             this_maximum = get(table(ctx, MATRIX_READ, tl.float32) + word(ctx, MATRIX_WIDTH) * 0 + tl.load(table(ctx, MATRIX_OFFSET, tl.int64) + t) + this_matrix, this_matrix < matrix_end)
@@ -306,7 +307,7 @@ def ndim_param_ge_2_sweep_2(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
                     for row in range(first, rest, R):
                         this_row = (row + tl.arange(0, R))[None, :, None]
                         this_r = get(table(ctx, ROW_READ, tl.float32) + word(ctx, ROW_WIDTH) * 0 + tl.load(table(ctx, ROW_OFFSET, tl.int64) + t) + this_matrix * rows + this_row, (this_matrix < matrix_end) & (this_row < row_end))
-                        i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col
+                        i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col
                         sum_u_u = ndim_param_ge_2_sweep_2_block(
                             g_at_whole, eps1_times_eps1, this_r, this_c, this_maximum, sum_u_u, i, True, True,
                             "whole",
@@ -369,7 +370,7 @@ def ndim_param_ge_2_sweep_3(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
     col_end = chunk_field(ctx, chunk, C_COL_END)
     for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):
         this_matrix = (matrix + tl.arange(0, M))[:, None, None]
-        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):
+        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):
             this_col = (col + tl.arange(0, C))[None, None, :]
             this_c = get(table(ctx, COL_READ, tl.float32) + word(ctx, COL_WIDTH) * 0 + tl.load(table(ctx, COL_OFFSET, tl.int64) + t) + this_matrix * cols + this_col, (this_matrix < matrix_end) & (this_col < col_end))
             this_maximum = get(table(ctx, MATRIX_READ, tl.float32) + word(ctx, MATRIX_WIDTH) * 0 + tl.load(table(ctx, MATRIX_OFFSET, tl.int64) + t) + this_matrix, this_matrix < matrix_end)
@@ -380,7 +381,7 @@ def ndim_param_ge_2_sweep_3(ctx, chunk, t, active, M: tl.constexpr, R: tl.conste
                     for row in range(first, rest, R):
                         this_row = (row + tl.arange(0, R))[None, :, None]
                         this_r = get(table(ctx, ROW_READ, tl.float32) + word(ctx, ROW_WIDTH) * 0 + tl.load(table(ctx, ROW_OFFSET, tl.int64) + t) + this_matrix * rows + this_row, (this_matrix < matrix_end) & (this_row < row_end))
-                        i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col
+                        i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col
                         ndim_param_ge_2_sweep_3_block(
                             g_at_whole, param_at_whole, eps1_times_eps1, maximum_2, lr_times_weight_decay,
                             rate_times_size, this_r, this_c, this_maximum, i, True, True, "whole",
@@ -441,7 +442,7 @@ def not_ndim_param_ge_2_sweep_1(ctx, chunk, t, active, M: tl.constexpr, R: tl.co
     all_sum_param_param = 0.0
     for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):
         this_matrix = (matrix + tl.arange(0, M))[:, None, None]
-        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):
+        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):
             this_col = (col + tl.arange(0, C))[None, None, :]
             sum_u_u = tl.full((M, R, C), 0.0, tl.float32)
             sum_param_param = tl.full((M, R, C), 0.0, tl.float32)
@@ -451,7 +452,7 @@ def not_ndim_param_ge_2_sweep_1(ctx, chunk, t, active, M: tl.constexpr, R: tl.co
                     rest = row_end - (row_end - first) % R
                     for row in range(first, rest, R):
                         this_row = (row + tl.arange(0, R))[None, :, None]
-                        i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col
+                        i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col
                         sum_u_u, sum_param_param = not_ndim_param_ge_2_sweep_1_block(
                             g_at_whole, v_at_whole, param_at_whole, b, eps1_times_eps1, sum_u_u,
                             sum_param_param, i, True, True, "whole",
@@ -523,7 +524,7 @@ def not_ndim_param_ge_2_sweep_2(ctx, chunk, t, active, M: tl.constexpr, R: tl.co
     col_end = chunk_field(ctx, chunk, C_COL_END)
     for matrix in range(chunk_field(ctx, chunk, C_MATRIX), matrix_end, M):
         this_matrix = (matrix + tl.arange(0, M))[:, None, None]
-        for col in range(tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16), col_end, C):
+        for col in range(multiple_of_16(chunk_field(ctx, chunk, C_COL)), col_end, C):
             this_col = (col + tl.arange(0, C))[None, None, :]
             rest = first
             if M == 1:
@@ -531,7 +532,7 @@ def not_ndim_param_ge_2_sweep_2(ctx, chunk, t, active, M: tl.constexpr, R: tl.co
                     rest = row_end - (row_end - first) % R
                     for row in range(first, rest, R):
                         this_row = (row + tl.arange(0, R))[None, :, None]
-                        i = (this_matrix * rows + this_row) * tl.multiple_of(cols, 16) + this_col
+                        i = (this_matrix * rows + this_row) * multiple_of_16(cols) + this_col
                         not_ndim_param_ge_2_sweep_2_block(
                             g_at_whole, v_at_whole, param_at_whole, b, eps1_times_eps1, maximum_2,
                             lr_times_weight_decay, rate_times_size, i, True, True, "whole",

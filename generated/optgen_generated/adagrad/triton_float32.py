@@ -25,6 +25,7 @@ from optgen.runtime.triton_device import (
     get,
     is_last_program,
     load,
+    multiple_of_16,
     plain,
     pointer,
     slot,
@@ -116,7 +117,7 @@ def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     param_at = pointer(param, tl.float32, "strided")
     g_at = pointer(g, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(param) & plain(g) & plain(v):

@@ -32,6 +32,7 @@ from optgen.runtime.triton_device import (
     is_last_program,
     load,
     minimum,
+    multiple_of_16,
     plain,
     pointer,
     put,
@@ -167,7 +168,7 @@ def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     param_at = pointer(param, tl.float32, "strided")
     sum_param_param = tl.full((BLOCK,), 0.0, tl.float32)
     sum_u_u = tl.full((BLOCK,), 0.0, tl.float32)
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(m) & plain(g) & plain(v) & plain(param):
@@ -252,7 +253,7 @@ def step_2(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     m_at = pointer(m, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
     param_at = pointer(param, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(m) & plain(v) & plain(param):

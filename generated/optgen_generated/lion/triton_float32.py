@@ -26,6 +26,7 @@ from optgen.runtime.triton_device import (
     get,
     is_last_program,
     load,
+    multiple_of_16,
     plain,
     pointer,
     slot,
@@ -121,7 +122,7 @@ def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     m_at = pointer(m, tl.float32, "strided")
     g_at = pointer(g, tl.float32, "strided")
     param_at = pointer(param, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(m) & plain(g) & plain(param):

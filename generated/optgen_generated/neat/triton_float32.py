@@ -44,6 +44,7 @@ from optgen.runtime.triton_device import (
     load,
     longest,
     maximum,
+    multiple_of_16,
     near,
     neighbours_plain,
     neighbours_strided,
@@ -153,7 +154,7 @@ def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     sum_x_x = tl.full((BLOCK,), 0.0, tl.float32)
     sum_x_g = tl.full((BLOCK,), 0.0, tl.float32)
     sum_g_g = tl.full((BLOCK,), 0.0, tl.float32)
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(g) & neighbours_plain(ctx, t, 1, True):
@@ -256,7 +257,7 @@ def step_2(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
     m_at = pointer(m, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
     param_at = pointer(param, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(g) & plain(m) & plain(v) & plain(param) & neighbours_plain(ctx, t, 1, True):

@@ -36,6 +36,7 @@ from optgen.runtime.triton_device import (
     load,
     maximum,
     minimum,
+    multiple_of_16,
     plain,
     pointer,
     put,
@@ -264,7 +265,7 @@ def not_due_sweep_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constex
     m_at = pointer(m, tl.float32, "strided")
     l_at = pointer(l, tl.float32, "strided")
     acc_at = pointer(acc, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(s) & plain(g) & plain(m) & plain(l) & plain(acc):
@@ -380,7 +381,7 @@ def due_k_gt_1_sweep_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.cons
     sum_g_s = tl.full((BLOCK,), 0.0, tl.float32)
     sum_g_m = tl.full((BLOCK,), 0.0, tl.float32)
     sum_g_l = tl.full((BLOCK,), 0.0, tl.float32)
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(s) & plain(g) & plain(m) & plain(l) & plain(acc):
@@ -516,7 +517,7 @@ def due_k_gt_1_sweep_2(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.cons
     acc_at = pointer(acc, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
     param_at = pointer(param, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(s) & plain(g) & plain(m) & plain(l) & plain(acc) & plain(v) & plain(param):
@@ -629,7 +630,7 @@ def due_not_k_gt_1_sweep_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.
     sum_g_s = tl.full((BLOCK,), 0.0, tl.float32)
     sum_g_m = tl.full((BLOCK,), 0.0, tl.float32)
     sum_g_l = tl.full((BLOCK,), 0.0, tl.float32)
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(s) & plain(g) & plain(m) & plain(l):
@@ -754,7 +755,7 @@ def due_not_k_gt_1_sweep_2(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.
     l_at = pointer(l, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
     param_at = pointer(param, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(s) & plain(g) & plain(m) & plain(l) & plain(v) & plain(param):

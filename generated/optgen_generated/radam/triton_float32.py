@@ -28,6 +28,7 @@ from optgen.runtime.triton_device import (
     is_last_program,
     load,
     longest,
+    multiple_of_16,
     plain,
     pointer,
     put,
@@ -196,7 +197,7 @@ def rho_gt_5_sweep_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.conste
     g_at = pointer(g, tl.float32, "strided")
     m_at = pointer(m, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(param) & plain(g) & plain(m) & plain(v):
@@ -303,7 +304,7 @@ def not_rho_gt_5_sweep_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.co
     g_at = pointer(g, tl.float32, "strided")
     m_at = pointer(m, tl.float32, "strided")
     v_at = pointer(v, tl.float32, "strided")
-    first = tl.multiple_of(chunk_field(ctx, chunk, C_COL), 16)
+    first = multiple_of_16(chunk_field(ctx, chunk, C_COL))
     end = chunk_field(ctx, chunk, C_COL_END)
     rest = first
     if active & plain(param) & plain(g) & plain(m) & plain(v):
