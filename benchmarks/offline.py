@@ -87,9 +87,8 @@ def main() -> None:
             for row in found:
                 rows.append(row)
                 said = "; ".join(row["faults"]) or "as planned"  # type: ignore[arg-type]
-                print(
-                    f"{rule:<12} {target:<7} sweep {row['sweep']}  {row['registers']:>3} registers  {said}", flush=True
-                )
+                name = f"{row['rule']:<12} {row['target']:<7} sweep {row['sweep']}"
+                print(f"{name}  {row['registers']:>3} registers  {said}", flush=True)
     result: dict[str, object] = {
         **about("python benchmarks/offline.py"),
         "rows": rows,
