@@ -64,7 +64,7 @@ def checked(rule: str, target: str, dtype: str = "float32") -> list[dict[str, ob
                 "float64": found.float64,
                 "fused": found.fused,
                 "approximate": found.approximate,
-                "strict_fused": strict.fused,
+                "strict_fused": strict,
                 "seconds": round(seconds, 2),
                 "faults": wrong,
             }
