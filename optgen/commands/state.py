@@ -94,7 +94,7 @@ def _axes(text: str) -> tuple[str, bool | list[int]]:
 
 
 def _show(state: NeutralState) -> None:
-    click.echo(f"{state.rule} ({state.digest[:16]}), {state.global_step} steps, written in {state.framework}")
+    click.echo(f"{state.rule}, {state.global_step} steps, written in {state.framework}")
     for index, group in enumerate(state.groups):
         hypers = ", ".join(f"{name} = {value!r}" for name, value in group.hypers.items())
         click.echo(f"group {index}: {hypers}{', maximize' if group.maximize else ''}")

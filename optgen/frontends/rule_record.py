@@ -225,8 +225,7 @@ def _state_info(spec: Spec, state: State) -> str:
         parts.append("vector=True")
     if state.dtype:
         parts.append(f"dtype={literal(state.dtype)}")
-    if name := state.names.get("torch"):
-        parts.append(f"torch_name={literal(name)}")
+    parts += [f"{side}_name={literal(name)}" for side in ("torch", "optax") if (name := state.names.get(side))]
     return f"StateInfo({', '.join(parts)})"
 
 

@@ -117,6 +117,7 @@ class StateInfo:
     vector: bool = False
     dtype: str = ""
     torch_name: str = ""
+    optax_name: str = ""
     doc: str = ""
 
     def slots(self) -> tuple[str, ...]:
