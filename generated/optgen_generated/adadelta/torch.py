@@ -35,8 +35,8 @@ RULE = RuleInfo(
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
     states=(
-        StateInfo("v", "elem", (zeros,), torch_name="square_avg"),
-        StateInfo("u", "elem", (zeros,), torch_name="acc_delta"),
+        StateInfo("v", "elem", (zeros,), torch_name="square_avg", optax_name="e_g"),
+        StateInfo("u", "elem", (zeros,), torch_name="acc_delta", optax_name="e_x"),
     ),
     settle=_settle,
     matrix="trailing",

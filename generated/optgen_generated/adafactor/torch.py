@@ -48,9 +48,9 @@ RULE = RuleInfo(
         HyperInfo("relative_step", "bool", True, "relative_step"),
     ),
     states=(
-        StateInfo("r", "row", (lambda hyper, meta: 0.0,), torch_name="row_var"),
-        StateInfo("c", "col", (lambda hyper, meta: 0.0,), torch_name="col_var"),
-        StateInfo("v", "elem", (zeros,), torch_name="variance"),
+        StateInfo("r", "row", (lambda hyper, meta: 0.0,), torch_name="row_var", optax_name="v_row"),
+        StateInfo("c", "col", (lambda hyper, meta: 0.0,), torch_name="col_var", optax_name="v_col"),
+        StateInfo("v", "elem", (zeros,), torch_name="variance", optax_name="v"),
     ),
     settle=_settle,
     needs=_needs,

@@ -37,7 +37,15 @@ RULE = RuleInfo(
         ),
         HyperInfo("eps", "float", 1e-10, "eps", domain=Domain(">= 0", low=0.0)),
     ),
-    states=(StateInfo("v", "elem", (lambda hyper, meta: hyper["initial_accumulator_value"],), torch_name="sum"),),
+    states=(
+        StateInfo(
+            "v",
+            "elem",
+            (lambda hyper, meta: hyper["initial_accumulator_value"],),
+            torch_name="sum",
+            optax_name="sum_of_squares",
+        ),
+    ),
     settle=_settle,
     matrix="trailing",
     reach="elem",

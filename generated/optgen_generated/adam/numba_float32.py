@@ -1,6 +1,6 @@
 """Kernels of the rule adam in float32, generated from adam.yaml.
 
-spec 64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f
+spec f7391aed7024a6ebd09e7e5868f0991ac97dd4a2acd6130663f765db004d7dd0
 made by: optgen build adam --backend numba --set amsgrad=false --set maximize=false
 """
 
@@ -32,7 +32,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adam',
  'class': 'Adam',
- 'digest': '64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f',
+ 'digest': 'f7391aed7024a6ebd09e7e5868f0991ac97dd4a2acd6130663f765db004d7dd0',
  'backend': 'numba',
  'settled': {'amsgrad': False, 'maximize': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},

@@ -1,6 +1,6 @@
 """The rule adam as plain JAX functions, generated from adam.yaml.
 
-spec 64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f
+spec f7391aed7024a6ebd09e7e5868f0991ac97dd4a2acd6130663f765db004d7dd0
 made by: optgen build adam --backend xla --set amsgrad=false --set maximize=false
 """
 
@@ -37,7 +37,7 @@ def always(param, m, v, g, decoupled_weight_decay, weight_decay, beta1, beta2, t
 
 PROGRAM = Program(
     rule="adam",
-    digest="64b76974b3dfa15faeadb2a46c2ad450c6ae34155169b8d9d017a750b3b87e7f",
+    digest="f7391aed7024a6ebd09e7e5868f0991ac97dd4a2acd6130663f765db004d7dd0",
     settled={"amsgrad": False, "maximize": False},
     matrix="trailing",
     vectors=False,

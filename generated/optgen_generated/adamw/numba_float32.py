@@ -1,6 +1,6 @@
 """Kernels of the rule adamw in float32, generated from adamw.yaml.
 
-spec 08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0
+spec 776539a6877fcdf557c8e6fcfe462bdb7daae1acb4e06fe54482cedb711ef3c9
 made by: optgen build adamw --backend numba --set amsgrad=false --set maximize=false
 """
 
@@ -32,7 +32,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adamw',
  'class': 'AdamW',
- 'digest': '08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0',
+ 'digest': '776539a6877fcdf557c8e6fcfe462bdb7daae1acb4e06fe54482cedb711ef3c9',
  'backend': 'numba',
  'settled': {'amsgrad': False, 'maximize': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},

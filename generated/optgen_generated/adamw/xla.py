@@ -1,6 +1,6 @@
 """The rule adamw as plain JAX functions, generated from adamw.yaml.
 
-spec 08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0
+spec 776539a6877fcdf557c8e6fcfe462bdb7daae1acb4e06fe54482cedb711ef3c9
 made by: optgen build adamw --backend xla --set amsgrad=false --set maximize=false
 """
 
@@ -35,7 +35,7 @@ def always(param, m, v, g, beta1, beta2, t, eps, lr, weight_decay):
 
 PROGRAM = Program(
     rule="adamw",
-    digest="08be62ee088ee33d01bf56b1f20aa144140817478893e153658c9b3c96de3ba0",
+    digest="776539a6877fcdf557c8e6fcfe462bdb7daae1acb4e06fe54482cedb711ef3c9",
     settled={"amsgrad": False, "maximize": False},
     matrix="trailing",
     vectors=False,

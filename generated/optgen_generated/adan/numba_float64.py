@@ -1,6 +1,6 @@
 """Kernels of the rule adan in float64, generated from adan.yaml.
 
-spec 73feda6f77f8c3f5a04e28794863194ab6fc2054abea7ee2c2ddcbc0fb037a7b
+spec 932e977df29a81a22338d07f7a12d221d51c2ae24a5647d7112705ec9aa9bd77
 made by: optgen build adan --backend numba --set maximize=false
 """
 
@@ -32,7 +32,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'adan',
  'class': 'Adan',
- 'digest': '73feda6f77f8c3f5a04e28794863194ab6fc2054abea7ee2c2ddcbc0fb037a7b',
+ 'digest': '932e977df29a81a22338d07f7a12d221d51c2ae24a5647d7112705ec9aa9bd77',
  'backend': 'numba',
  'settled': {'maximize': False},
  'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},

@@ -1,6 +1,6 @@
 """The rule adan as plain JAX functions, generated from adan.yaml.
 
-spec 73feda6f77f8c3f5a04e28794863194ab6fc2054abea7ee2c2ddcbc0fb037a7b
+spec 932e977df29a81a22338d07f7a12d221d51c2ae24a5647d7112705ec9aa9bd77
 made by: optgen build adan --backend xla --set maximize=false
 """
 
@@ -51,7 +51,7 @@ def always(param, m, u, n, before, g, t, beta1, beta2, beta3, eps, no_prox, lr, 
 
 PROGRAM = Program(
     rule="adan",
-    digest="73feda6f77f8c3f5a04e28794863194ab6fc2054abea7ee2c2ddcbc0fb037a7b",
+    digest="932e977df29a81a22338d07f7a12d221d51c2ae24a5647d7112705ec9aa9bd77",
     settled={"maximize": False},
     matrix="trailing",
     vectors=False,

@@ -36,9 +36,9 @@ RULE = RuleInfo(
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
     states=(
-        StateInfo("fast", "elem", (zeros,), torch_name="exp_avg_fast"),
-        StateInfo("slow", "elem", (zeros,), torch_name="exp_avg_slow"),
-        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq"),
+        StateInfo("fast", "elem", (zeros,), torch_name="exp_avg_fast", optax_name="m1"),
+        StateInfo("slow", "elem", (zeros,), torch_name="exp_avg_slow", optax_name="m2"),
+        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq", optax_name="nu"),
     ),
     settle=_settle,
     matrix="trailing",

@@ -36,8 +36,8 @@ RULE = RuleInfo(
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
     states=(
-        StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),
-        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq"),
+        StateInfo("m", "elem", (zeros,), torch_name="exp_avg", optax_name="mu"),
+        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq", optax_name="nu"),
     ),
     settle=_settle,
     matrix="trailing",

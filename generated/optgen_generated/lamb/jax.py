@@ -34,8 +34,8 @@ RULE = RuleInfo(
         HyperInfo("max_norm", "float", 10.0, "max_norm", domain=Domain("> 0", low=0.0, low_open=True)),
     ),
     states=(
-        StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),
-        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq"),
+        StateInfo("m", "elem", (zeros,), torch_name="exp_avg", optax_name="mu"),
+        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq", optax_name="nu"),
     ),
     settle=_settle,
     matrix="trailing",

@@ -30,7 +30,7 @@ RULE = RuleInfo(
         HyperInfo("beta2", "float", 0.99, "betas[1]", domain=Domain("[0, 1)", low=0.0, high=1.0, high_open=True)),
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
-    states=(StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),),
+    states=(StateInfo("m", "elem", (zeros,), torch_name="exp_avg", optax_name="mu"),),
     settle=_settle,
     matrix="trailing",
     reach="elem",

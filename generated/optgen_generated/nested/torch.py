@@ -143,7 +143,7 @@ RULE = RuleInfo(
         StateInfo("s", "elem", (zeros,), dtype="float32"),
         StateInfo("m", "elem", (zeros,), dtype="float32"),
         StateInfo("l", "elem", (zeros,), dtype="float32"),
-        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq"),
+        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq", optax_name="nu"),
         StateInfo("v_max", "elem", (zeros,), torch_name="max_exp_avg_sq"),
         StateInfo("acc", "elem", (zeros,)),
         StateInfo("count", "tensor", (lambda hyper, meta: 0,)),

@@ -41,8 +41,8 @@ RULE = RuleInfo(
         HyperInfo("decoupled_weight_decay", "bool", True, "decoupled_weight_decay"),
     ),
     states=(
-        StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),
-        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq"),
+        StateInfo("m", "elem", (zeros,), torch_name="exp_avg", optax_name="mu"),
+        StateInfo("v", "elem", (zeros,), torch_name="exp_avg_sq", optax_name="nu"),
     ),
     settle=_settle,
     cautions=(

@@ -34,8 +34,8 @@ RULE = RuleInfo(
         HyperInfo("grad_averaging", "bool", False, "grad_averaging"),
     ),
     states=(
-        StateInfo("m", "elem", (zeros,), torch_name="exp_avg"),
-        StateInfo("v", "tensor", (lambda hyper, meta: 0.0,), torch_name="exp_avg_sq"),
+        StateInfo("m", "elem", (zeros,), torch_name="exp_avg", optax_name="mu"),
+        StateInfo("v", "tensor", (lambda hyper, meta: 0.0,), torch_name="exp_avg_sq", optax_name="nu"),
     ),
     settle=_settle,
     matrix="trailing",

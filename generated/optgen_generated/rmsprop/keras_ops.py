@@ -1,6 +1,6 @@
 """The rule rmsprop as functions of `keras.ops`, for every backend that Keras has, generated from rmsprop.yaml.
 
-spec edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823
+spec 17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66
 made by: optgen build rmsprop --backend xla --framework keras --set centered=false --set maximize=false
 """
 
@@ -29,7 +29,7 @@ def always(param, v, g, weight_decay, alpha, eps, lr):
 
 PROGRAM = Program(
     rule="rmsprop",
-    digest="edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823",
+    digest="17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66",
     settled={"centered": False, "maximize": False, "momentum != 0": False},
     matrix="trailing",
     vectors=False,

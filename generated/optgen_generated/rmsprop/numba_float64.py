@@ -1,6 +1,6 @@
 """Kernels of the rule rmsprop in float64, generated from rmsprop.yaml.
 
-spec edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823
+spec 17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66
 made by: optgen build rmsprop --backend numba --set centered=false --set maximize=false
 """
 
@@ -32,7 +32,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'rmsprop',
  'class': 'RMSprop',
- 'digest': 'edce6c8291d2f97d90002dd93f30436d8e5f584f0bf7f49f3eb796208f8e9823',
+ 'digest': '17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66',
  'backend': 'numba',
  'settled': {'centered': False, 'maximize': False, 'momentum != 0': False},
  'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},

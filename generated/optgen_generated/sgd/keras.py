@@ -37,7 +37,7 @@ RULE = RuleInfo(
         HyperInfo("nesterov", "bool", False, "nesterov"),
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
-    states=(StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer"),),
+    states=(StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer", optax_name="trace"),),
     settle=_settle,
     require=(
         Requirement(

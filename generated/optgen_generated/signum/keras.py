@@ -35,7 +35,7 @@ RULE = RuleInfo(
         HyperInfo("momentum", "float", 0.9, "momentum", domain=Domain("[0, 1)", low=0.0, high=1.0, high_open=True)),
         HyperInfo("weight_decay", "float", 0.0, "weight_decay", domain=Domain(">= 0", low=0.0)),
     ),
-    states=(StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer"),),
+    states=(StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer", optax_name="mu"),),
     settle=_settle,
     matrix="trailing",
     reach="elem",
