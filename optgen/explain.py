@@ -25,6 +25,11 @@ NEIGHBOURS = 2
 #: Dtype sets whose figures are told beside those of float32.
 STORED = ("bfloat16", "bfloat16,*=bfloat16", "bfloat16,master")
 
+#: Floating point operations of library calls per parameter; n and m are the shorter and the longer side of a matrix.
+_COSTS: Mapping[str, str] = {
+    "newton_schulz": "4*n + 2*n*n/m flops per parameter and step of the iteration (4*n without its square)",
+    "low_rank": "6*n + 20*n*n/m + 2*rank flops per parameter, most of them a singular value decomposition",
+}
 _NOT_NOT = re.compile(r"not \(not (\w+)\)")
 
 
@@ -37,11 +42,22 @@ class SweepData(TypedDict):
     reductions: list[str]
 
 
+class CallData(TypedDict):
+    """A library call after so many sweeps; `cost` says its arithmetic per parameter, in words."""
+
+    function: str
+    after_sweep: int
+    operand: str
+    result: str
+    cost: str
+
+
 class VariantData(TypedDict):
     """One variant. `when` is its condition in words, `always` where there is no other.
 
     `bytes_per_param` counts every location once per sweep, as memory sees it; `issued_bytes_per_param` what the text
-    loads and stores, so that a stencil counts once per neighbour (two, as on a path).
+    loads and stores, so that a stencil counts once per neighbour (two, as on a path). Both are of the sweeps: library
+    calls read and write what they please, and need `scratch_bytes_per_param` for operands and results.
     """
 
     name: str
@@ -52,6 +68,7 @@ class VariantData(TypedDict):
     issued_bytes_per_param: int
     scratch_bytes_per_param: int
     collectives: int
+    calls: list[CallData]
 
 
 class HyperData(TypedDict):
@@ -235,9 +252,25 @@ def _variant(module: Module, variant: Variant) -> VariantData:
         sweeps=sweeps,
         bytes_per_param=sum(each.bytes for each in traffic),
         issued_bytes_per_param=sum(each.issued for each in traffic),
-        scratch_bytes_per_param=0,  # kernels have no parameter-sized memory but their slots
+        scratch_bytes_per_param=_scratch(module, variant),
         collectives=sum(bool(sweep["reductions"]) for sweep in sweeps),
+        calls=[
+            CallData(
+                function=call.function,
+                after_sweep=call.boundary,
+                operand=call.operand,
+                result=call.target,
+                cost=_COSTS[call.function],
+            )
+            for call in variant.calls
+        ],
     )
+
+
+def _scratch(module: Module, variant: Variant) -> int:
+    """Bytes of the scratch slots that a variant's calls and sweeps share."""
+    used = {slot for call in variant.calls for slot in (call.operand, call.target)}
+    return sum(WIDTH[slot.dtype] for slot in module.slots if slot.role == "scratch" and slot.name in used)
 
 
 def _of(ops: Sequence[Op], name: str) -> Iterator[Op]:

@@ -27,12 +27,14 @@ class _Module:
     vectors: bool
     functions_named: Names
     helpers: set[str] = field(default_factory=set[str])
+    calls: set[str] = field(default_factory=set[str])
     functions: list[str] = field(default_factory=list[str])
     records: set[str] = field(default_factory=set[str])
 
     def add(self, name: str, doc: str, function: Function, results: Sequence[str]) -> None:
         """A function's text."""
         self.helpers |= function.helpers
+        self.calls |= function.calls
         arguments = ", ".join(function.arguments)
         head = f"def {name}({arguments}):"
         if len(head) > 120:
@@ -52,6 +54,7 @@ JAX = Dialect(
     inf="jnp.inf",
     records="optgen.runtime.jax_program",
     scalars="optgen.runtime.jax_scalars",
+    library="optgen.runtime.jax_library",
 )
 KERAS = Dialect(
     about="functions of `keras.ops`, for every backend that Keras has",
@@ -61,6 +64,7 @@ KERAS = Dialect(
     inf="math.inf",
     records="optgen.runtime.array_program",
     scalars="optgen.runtime.keras_scalars",
+    library="optgen.runtime.keras_library",
 )
 
 
@@ -70,7 +74,9 @@ def emit(program: Program, dialect: Dialect = JAX) -> str:
     reserved = {*_GIVEN, *_RESERVED, *program.hypers, *program.inputs, *slots}
     vectors = any(_is_vector(value) for v in program.variants for op in v.ops for value in (op.result,) if value)
     vectors = vectors or any(start.extent in _VECTORS for start in program.starts)
-    module = _Module(program, dialect, frozenset(reserved), vectors, Names(reserved))
+    called = {op.word for variant in program.variants for op in variant.ops if op.name == "call"}
+    reserved |= called
+    module = _Module(program, dialect, frozenset(reserved), vectors or bool(called), Names(reserved))
     starts = [_start(module, start) for start in program.starts]
     variants = [_variant(module, variant) for variant in program.variants]
     record = _record(module, starts, variants)
@@ -252,6 +258,7 @@ def _head(module: _Module) -> list[str]:
         *(["import math", ""] if any(re.search(r"\bmath\.", text) for text in module.functions) else []),
         words.imports,
         "",
+        *([f"from {words.library} import {', '.join(sorted(module.calls))}"] if module.calls else []),
         f"from {words.records} import {', '.join(sorted({'Program', 'Slot', 'Variant'} | module.records))}",
     ]
     if module.helpers:

@@ -49,6 +49,7 @@ class Dialect:
     inf: str
     records: str
     scalars: str
+    library: str
 
 
 class Names:
@@ -89,6 +90,7 @@ class Function:
     arguments: dict[str, None] = field(default_factory=dict[str, None])
     lines: list[str] = field(default_factory=list[str])
     helpers: set[str] = field(default_factory=set[str])
+    calls: set[str] = field(default_factory=set[str])
     known: dict[Value, tuple[str, int]] = field(default_factory=dict[Value, tuple[str, int]])
     free_uses: Mapping[Value, int] = field(default_factory=dict[Value, int])
     _said: str = ""
@@ -146,6 +148,9 @@ class Function:
                 return self._reduction(op), ATOM
             case "count":
                 return self._count(op)
+            case "call":
+                self.calls.add(op.word)
+                return f"{op.word}({', '.join(self.text(x) for x in op.operands)})", ATOM
             case _:
                 return self._apply(op, op.result)
 

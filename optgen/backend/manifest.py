@@ -53,7 +53,7 @@ def manifest(
         "sweeps": module.sweeps,
         "barriers": [_barrier(module, stages, s) for s in range(1, module.sweeps + 1)],
         "select": select,
-        "inexact": inexact_among(op.name for v in module.variants for sweep in v.sweeps for op in sweep.ops),
+        "inexact": inexact_among(name for variant in module.variants for name in _element_work(variant)),
         "stages": stages,
         "variants": [
             {
@@ -62,10 +62,17 @@ def manifest(
                 "slots": list(variant.slots),
                 "sweeps": parts,
                 "stored": [_stored(module, variant, boundary) for boundary in range(module.sweeps + 1)],
+                **_calls(module, variant, layout),
             }
             for variant, parts in zip(module.variants, sweeps, strict=True)
         ],
     }
+
+
+def _element_work(variant: Variant) -> list[str]:
+    """Names of the operations on elements: those of sweeps, and library calls."""
+    of_sweeps = [op.name for sweep in variant.sweeps for op in sweep.ops]
+    return of_sweeps + [f"library.{call.function}" for call in variant.calls]
 
 
 def _stored(module: Module, variant: Variant, boundary: int) -> list[str]:
@@ -73,6 +80,19 @@ def _stored(module: Module, variant: Variant, boundary: int) -> list[str]:
     stages = [stage for stage in variant.stages if stage.boundary == boundary]
     found = {op.word("slot") for stage in stages for op in stage.ops if op.name == "kernel.put"}
     return [slot.name for slot in module.slots if slot.name in found]
+
+
+def _calls(module: Module, variant: Variant, layout: Layout) -> dict[str, object]:
+    """The library calls of a variant, by boundary."""
+    if not variant.calls:
+        return {}
+    made: list[list[dict[str, object]]] = [[] for _ in range(module.sweeps + 1)]
+    for call in variant.calls:
+        numbers = [layout.value(name).column for name in call.numbers]
+        operand, target = layout.slot(call.operand), layout.slot(call.target)
+        about = {"function": call.function, "operand": operand, "target": target, "numbers": numbers}
+        made[call.boundary].append(about)
+    return {"calls": made}
 
 
 def _barrier(module: Module, stages: Stages, sweep: int) -> str:

@@ -131,6 +131,9 @@ def _variant(variant: VariantData, primary: bool) -> None:
             for number, sweep in enumerate(variant["sweeps"], 1)
         ],
     )
+    for call in variant["calls"]:
+        what = f"{call['function']} of {call['operand']} to {call['result']}"
+        click.echo(f"  after sweep {call['after_sweep']}: {what}, {call['cost']}")
     figures = f"{variant['bytes_per_param']} bytes per parameter ({variant['issued_bytes_per_param']} issued)"
     click.echo(f"  {figures}, {variant['scratch_bytes_per_param']} of scratch, collectives: {variant['collectives']}")
 

@@ -33,14 +33,15 @@ def _expressions(spec: Spec) -> Iterable[Expr]:
                 yield statement.condition
 
 
-def _calls(spec: Spec) -> Iterable[Call]:
+def calls_in(spec: Spec) -> Iterable[Call]:
+    """Every call in the stages."""
     for root in _expressions(spec):
         yield from (node for node in walk(root) if isinstance(node, Call))
 
 
 def works_on(spec: Spec, what: str) -> bool:
     """Whether a rule works on `layers`, on the `graph` between them, or reads a tensor's `depth`."""
-    calls = list(_calls(spec))
+    calls = list(calls_in(spec))
     graph = any(call.function in ("laplacian", "neighbors") for call in calls)
     if what == "graph":
         return graph
@@ -53,7 +54,7 @@ def works_on(spec: Spec, what: str) -> bool:
 def ties_tensors(spec: Spec) -> bool:
     """Whether a tensor's step depends on others: the compiler then gives all tensors of a step one variant."""
     wide = ("layer", "model")
-    over = any(call.keyword("over") in [Text(extent) for extent in wide] for call in _calls(spec))
+    over = any(call.keyword("over") in [Text(extent) for extent in wide] for call in calls_in(spec))
     return over or works_on(spec, "graph") or any(extent_of(spec, state) in wide for state in spec.states.values())
 
 
@@ -90,7 +91,7 @@ def _tells_first(node: Compare) -> bool:
 def reach_of(spec: Spec) -> Reach:
     """What the step of one element depends on: with reach `elem`, parts of a tensor may be stepped apart."""
     found: set[Reach] = {"elem"}
-    for call in _calls(spec):
+    for call in calls_in(spec):
         family, over = FUNCTIONS[call.function].family, call.keyword("over")
         if family == "graph":
             found.add("model")

@@ -118,9 +118,10 @@ class Emitter:
         )
 
     def call(self, function: str, *args: SSAValue) -> SSAValue:
-        """A library call that gives a value like its first operand."""
+        """A library call that gives a float like its first operand."""
         properties = {"function": StringAttr(function)}
-        return self.value(rule.CallOp(operands=[args], properties=properties, result_types=[args[0].type]))
+        result = ValueType.of(type_of(args[0]).extent)
+        return self.value(rule.CallOp(operands=[args], properties=properties, result_types=[result]))
 
     def reduce(self, reduction: Reduction, over: Extent, x: SSAValue) -> SSAValue:
         """Combine the entries of x over an extent; x itself where it already has one entry per unit."""

@@ -11,7 +11,7 @@ from xdsl.ir import SSAValue
 
 from optgen.errors import Diagnostic, Location, SpecError
 from optgen.ir.emitter import Emitter
-from optgen.ir.extents import Extent, at_most
+from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import Counter, Metadata, Reduction, Stencil, ValueType, type_of
 from optgen.ir.text import location_attr
@@ -58,6 +58,10 @@ _COMPARE = {
 #: Functions of the language that are element functions under the same name.
 _ELEMENTWISE = {f.value: f for f in Function if f.value in FUNCTIONS and FUNCTIONS[f.value].family == "elementwise"}
 _METADATA = {name: Metadata(name) for name in ("ndim", "numel", "rows", "cols", "depth")}
+
+
+#: What `newton_schulz` does where its text does not say: five steps of x*(3 - y)/2, norms from 1e-7.
+_STEPS, _CUBIC, _LEAST_NORM = 5, (1.5, -0.5, 0.0), 1e-7
 
 
 def entry_name(variable: str, entry: int) -> str:
@@ -234,9 +238,8 @@ class Expressions:
                 return self._each(expr, self._clip, *expr.args)
             case "laplacian" | "neighbors":
                 return self._graph(expr)
-            case "low_rank":
-                operands = [self.scalar(arg) for arg in expr.args]
-                return self._at(expr).call(name, *operands)
+            case "low_rank" | "newton_schulz":
+                return self._library(expr)
             case "softmax":
                 return self._softmax(expr)
             case "repeat":
@@ -293,6 +296,35 @@ class Expressions:
         if type_of(x).kind is not Kind.FLOAT:
             x = self._at(expr).apply(Function.MUL, x, self.emit.number(1.0))
         return self._at(expr).graph(Stencil(expr.function), x)
+
+    def _library(self, expr: Call) -> SSAValue:
+        """A library call: the matrix, then its numbers in a fixed order."""
+        x = self.scalar(expr.args[0])
+        if type_of(x).extent is not Extent.ELEM:
+            found = with_article(type_of(x).extent)
+            self.fail(expr.loc, f"{expr.function} takes an element value, this is {found} value", "give it a matrix")
+        numbers = [self.scalar(arg) for arg in expr.args[1:]]
+        if expr.function == "newton_schulz":
+            numbers = self._iteration(expr)
+        for value in numbers:
+            if type_of(value).extent not in SCALAR_EXTENTS:
+                message = f"the numbers of {expr.function} are one per tensor, this is {type_of(value).extent}-wise"
+                self.fail(expr.loc, message, "give it a number, or a hyper")
+        return self._at(expr).call(expr.function, x, *numbers)
+
+    def _iteration(self, expr: Call) -> list[SSAValue]:
+        """Steps, three coefficients and the smallest norm of a Newton-Schulz iteration."""
+        given = {name: expr.keyword(name) for name in ("steps", "coefficients", "eps")}
+        steps, coefficients, eps = given["steps"], given["coefficients"], given["eps"]
+        emit = self._at(expr)
+        count = emit.number(_STEPS) if steps is None else self.scalar(steps)
+        if type_of(count).kind is not Kind.INT:
+            self.fail(expr.loc, "the steps of newton_schulz are counted: this is no int", "as in steps=5")
+        abc: Word = tuple(emit.number(x) for x in _CUBIC) if coefficients is None else self.word(coefficients)
+        if not isinstance(abc, tuple) or len(abc) != len(_CUBIC):
+            self.fail(expr.loc, "newton_schulz takes three coefficients", "as in coefficients=[1.5, -0.5, 0.0]")
+        least = self._at(expr).number(_LEAST_NORM) if eps is None else self.scalar(eps)
+        return [count, *abc, least]
 
     def _reduction(self, expr: Call) -> SSAValue:
         over = expr.keyword("over")

@@ -18,6 +18,7 @@ from optgen.ir.extents import Extent
 from optgen.ir.functions import TABLE
 from optgen.ir.rule_types import Counter, EdgeSum, Metadata, Reduction, Stencil, type_of
 from optgen.ir.world import Array, Graph, Tensor, World, elements_of, matrices_of, slot_shape, value_shape
+from optgen.runtime.library_calls import FUNCTIONS
 
 Value = list[Array]
 #: Guards the ratio of two norms where the own gradient is zero.
@@ -220,8 +221,10 @@ class Execution:
                 operands = [self.values[a] for a in op.args]
                 return [meaning(*(x[i] for x in operands)) for i in range(len(tensors))]
             case rule.CallOp():
-                x, rank = (self.values[a] for a in op.args)
-                return [_low_rank(a, int(r.item())) for a, r in zip(x, rank, strict=True)]
+                x, *numbers = (self.values[a] for a in op.args)
+                call = FUNCTIONS[op.function.data]
+                each = zip(x, self.views, *numbers, strict=True)
+                return [call(np.broadcast_to(a, v), [float(n.item()) for n in rest]) for a, v, *rest in each]
             case rule.ReduceOp():
                 own = type_of(op.operand).extent
                 return self._reduce(op.reduction.data, op.over.data, own, self.values[op.operand], mask)
@@ -323,12 +326,6 @@ class Execution:
         squares = self._reduce(Reduction.SUM, Extent.LAYER, Extent.ELEM, [a * a for a in x], everyone)
         pull = self._edges(EdgeSum.PULL if kind is Stencil.LAPLACIAN else EdgeSum.PUSH, [np.sqrt(s) for s in squares])
         return [near + far * own for near, far, own in zip(self._stencil(kind, x), pull, x, strict=True)]
-
-
-def _low_rank(x: Array, rank: int) -> Array:
-    """The nearest matrices of a rank."""
-    u, s, v = np.linalg.svd(x, full_matrices=False)
-    return (u[..., :rank] * s[..., None, :rank]) @ v[..., :rank, :]
 
 
 def _chosen(hypers: Mapping[str, float | int | bool | str], name: str) -> str:

@@ -1,10 +1,11 @@
 """The `kernel` dialect: what runs when, and what is loaded and stored.
 
-A `kernel.module` holds slots, then variants; a variant is a sequence of *stages* and *sweeps*. A stage is coarse code
-float64, run once per unit of its extent. A sweep is element code in the compute dtype, run once per element; its loads
-and stores are the memory traffic. Bodies are `arith` and `math` operations. Coarse values cross stages and sweeps by
-name (`kernel.define`, `kernel.value`, `kernel.read`). Storage dtypes appear only here: loads give the storage type,
-`arith.extf` and `arith.truncf` are the conversions, and every rounding to storage is a `truncf`.
+A `kernel.module` holds slots, then variants; a variant is a sequence of *stages* and *sweeps*, with library calls
+between sweeps, after the stages there. A stage is coarse float64 code, run once per unit of its extent. A sweep is
+element code in the compute dtype, run once per element; its loads and stores are the memory traffic. Bodies are `arith`
+and `math` operations. Coarse values cross stages and sweeps by name (`kernel.define`, `kernel.value`, `kernel.read`).
+Storage dtypes appear only here: loads give the storage type, `arith.extf` and `arith.truncf` are the conversions, and
+every rounding to storage is a `truncf`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from xdsl.traits import NoTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
+from optgen.ir.kernel_call import CallOp
 from optgen.ir.rule_types import (
     CounterAttr,
     EdgeSumAttr,
@@ -50,12 +52,13 @@ from optgen.ir.rule_types import (
 
 
 class Role(StrEnum):
-    """What a slot is to the front end."""
+    """What a slot is to the front end. Scratch is forgotten between steps: the runtime gives its memory."""
 
     PARAM = "param"
     GRADIENT = "gradient"
     STATE = "state"
     COUNTER = "counter"
+    SCRATCH = "scratch"
 
 
 @irdl_attr_definition
@@ -347,7 +350,7 @@ class SweepOp(IRDLOperation):
 
 @irdl_op_definition
 class VariantOp(IRDLOperation):
-    """`kernel.variant @due "step % k == 0" slots ["m"] { ... }`: stages and sweeps, in the order they run."""
+    """`kernel.variant @due "step % k == 0" slots ["m"] { ... }`: stages, sweeps and calls, in the order they run."""
 
     name = "kernel.variant"
     sym_name = prop_def(SymbolNameConstraint())
@@ -443,6 +446,7 @@ Kernel = Dialect(
     "kernel",
     [
         AccumulateOp,
+        CallOp,
         ChosenOp,
         CountOp,
         CounterOp,

@@ -52,11 +52,12 @@ def run(
 
 @dataclass
 class _Program:
-    """A variant as what runs after each sweep (0: before the first), and its sweeps by index."""
+    """A variant as what runs after each sweep (0: before the first), and its sweeps by index; calls follow stages."""
 
     name: str
     stages: dict[int, list[kernel.StageOp]] = field(default_factory=dict[int, list[kernel.StageOp]])
     sweeps: dict[int, kernel.SweepOp] = field(default_factory=dict[int, kernel.SweepOp])
+    calls: dict[int, list[kernel.CallOp]] = field(default_factory=dict[int, list[kernel.CallOp]])
 
     @classmethod
     def of(cls, variant: kernel.VariantOp) -> _Program:
@@ -69,6 +70,8 @@ class _Program:
                 case kernel.SweepOp() if op.index.value.data > index:
                     index = op.index.value.data
                     program.sweeps[index] = op
+                case kernel.CallOp() if op.boundary.value.data >= index:
+                    program.calls.setdefault(op.boundary.value.data, []).append(op)
                 case _:
                     raise IRError(f"variant @{program.name}: {op.name} where a stage or the next sweep is expected")
         return program
@@ -113,9 +116,11 @@ class _Run:
         """Select, stages, then sweep and stages in turn."""
         self._select()
         self._stages(0)
+        self._calls(0)
         for index in range(1, 1 + max((s for program in self.programs for s in program.sweeps), default=0)):
             self._sweep(index)
             self._stages(index)
+            self._calls(index)
         return self.traffic
 
     def _shuffled(self, items: Sequence[_T]) -> list[_T]:
@@ -153,6 +158,11 @@ class _Run:
                     name = self.taken[unit.first].name
                     where = f"variant @{name}, {extent} stage {position + 1} after sweep {group}"
                     Coarse(self.memory, self.gives, unit, where).run(block)
+
+    def _calls(self, group: int) -> None:
+        for number, program in self._shuffled(sorted(self.taken.items())):
+            for op in program.calls.get(group, ()):
+                self.memory.call(number, op, f"variant @{program.name}, {op.function.data} after sweep {group}")
 
     # Element code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ from optgen.ir.kernel_arith import STORAGE, Array, Numbers, convert
 from optgen.ir.kernel_world import Tensor, World
 from optgen.ir.rule_types import Reduction
 from optgen.ir.text import IRError
-from optgen.ir.world import Graph, matrices_of, slot_shape, value_shape
+from optgen.ir.world import Graph, elements_of, matrices_of, slot_shape, value_shape
 from optgen.runtime.abi import Mode
+from optgen.runtime.library_calls import FUNCTIONS
 
 #: Extents of which a tensor has units of its own.
 INNER = (Extent.TENSOR, Extent.MATRIX, Extent.ROW, Extent.COL)
@@ -223,6 +225,9 @@ class Memory:
         shadow = self._shadows.get((tensor, name))
         if shadow is not None:
             return shadow
+        if self.slot(name, where).role.data is kernel.Role.SCRATCH:
+            kind = STORAGE[self.slots[name].dtype.data][0]
+            return self._shadows.setdefault((tensor, name), np.full(self.world.tensors[tensor].shape, np.nan, kind))
         buffer = self.world.tensors[tensor].buffers.get(name)
         if buffer is None:
             raise IRError(f"{where}: tensor {tensor} has no memory for slot @{name}; list it among the variant's slots")
@@ -231,7 +236,7 @@ class Memory:
     def _writable(self, tensor: int, name: str, where: str) -> Array:
         buffer = self._buffer(tensor, name, where)
         if self.modes[tensor] is Mode.ACTIVE:
-            return buffer
+            return buffer  # scratch too: it is this step's own
         return self._shadows.setdefault((tensor, name), buffer.copy())
 
     def load(self, tensor: int, name: str, begin: int, end: int, where: str) -> Array:
@@ -251,6 +256,18 @@ class Memory:
         flat = self._writable(tensor, name, where).reshape(-1)
         flat[begin : begin + value.size] = value
         self._version(tensor, name, flat.size)[begin : begin + value.size] = sweep
+
+    def call(self, tensor: int, op: kernel.CallOp, where: str) -> None:
+        """A library call on a tensor, in the compute dtype; NaN, not for use, where there is no gradient."""
+        operand, target, kind = kernel.symbol(op.operand), kernel.symbol(op.target), self.module.matrix.data
+        dtype, shape = STORAGE[self.module.compute.data][0], self.world.tensors[tensor].shape
+        found = np.full(self.views[tensor].numel, np.nan)
+        if self.modes[tensor] is Mode.ACTIVE:
+            x = self.load(tensor, operand, 0, found.size, where).astype(np.float64).reshape(shape)
+            numbers = [float(self.values[name][tensor].item()) for name in op.words]
+            result = FUNCTIONS[op.function.data](cast(Numbers, matrices_of(x, kind).astype(dtype)), numbers)
+            found = elements_of(result.astype(np.float64), shape, kind).ravel()
+        self.store(tensor, target, 0, found.astype(dtype), 1 + op.boundary.value.data, where)
 
     def _version(self, tensor: int, name: str, size: int) -> NDArray[np.int16]:
         return self.versions.setdefault((tensor, name), np.zeros(size, np.int16))

@@ -271,7 +271,7 @@ class EdgesOp(_SameType):
 
 @irdl_op_definition
 class CallOp(IRDLOperation):
-    """`%h = rule.call "low_rank"(%g, %rank) : (...) -> ...`: a library call on each matrix; kernels have none yet."""
+    """`%h = rule.call "low_rank"(%g, %rank) : (...) -> ...`: a library call on each matrix of an element value."""
 
     name = "rule.call"
     function = prop_def(StringAttr)
@@ -279,6 +279,14 @@ class CallOp(IRDLOperation):
     result = result_def(ValueType)
     traits = traits_def(Pure())
     assembly_format = "$function `(` $args `)` attr-dict `:` functional-type($args, $result)"
+
+    def verify_(self) -> None:
+        """An element value, then scalars."""
+        matrix, *scalars = self.args
+        if type_of(matrix).extent is not Extent.ELEM:
+            raise VerifyException("a library call takes an element value")
+        if any(type_of(x).extent not in SCALAR_EXTENTS for x in scalars):
+            raise VerifyException("the numbers of a library call are tensor values or coarser")
 
 
 @irdl_op_definition

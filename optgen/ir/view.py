@@ -71,6 +71,18 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A library call on the matrices of a slot; `boundary` counts the sweeps before it, `numbers` are tensor values."""
+
+    boundary: int
+    function: str
+    operand: str
+    target: str
+    numbers: Sequence[str]
+    statement: str = ""
+
+
+@dataclass(frozen=True)
 class Variant:
     """One variant; `when` is the condition in words, `slots` the states it needs."""
 
@@ -79,11 +91,12 @@ class Variant:
     slots: Sequence[str]
     stages: Sequence[Stage]
     sweeps: Sequence[Sweep]
+    calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Memory that outlives the step."""
+    """Memory of every tensor; it outlives the step unless its role is scratch."""
 
     name: str
     extent: str
@@ -169,13 +182,18 @@ def _words(array: Attribute) -> list[str]:
 def _variant(op: kernel.VariantOp) -> Variant:
     stages: list[Stage] = []
     sweeps: list[Sweep] = []
+    calls: list[Call] = []
     for part in op.body.block.ops:
         if isinstance(part, kernel.SweepOp):
             sweeps.append(Sweep(part.index.value.data, _ops(list(part.body.block.ops))))
         elif isinstance(part, kernel.StageOp):
             boundary = sweeps[-1].index if sweeps else 0
             stages.append(Stage(str(part.extent.data), boundary, _ops(list(part.body.block.ops))))
-    return Variant(op.sym_name.data, op.when.data, _words(op.slots), stages, sweeps)
+        elif isinstance(part, kernel.CallOp):
+            operand, target = part.operand.string_value(), part.target.string_value()
+            made = Call(part.boundary.value.data, part.function.data, operand, target, part.words, statement_of(part))
+            calls.append(made)
+    return Variant(op.sym_name.data, op.when.data, _words(op.slots), stages, sweeps, calls)
 
 
 def _ops(operations: Sequence[Operation]) -> list[Op]:

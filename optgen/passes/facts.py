@@ -139,5 +139,6 @@ def inexact(kernels: kernel.ModuleOp) -> list[str]:
 
     Where there are none the rule is exact: given the same step scalars, `strict` kernels are bit-identical everywhere.
     """
-    sweeps = (op for op in kernels.walk() if isinstance(op, kernel.SweepOp))
-    return inexact_among(op.name for sweep in sweeps for op in sweep.body.block.ops)
+    sweeps = [op for op in kernels.walk() if isinstance(op, kernel.SweepOp)]
+    called = [f"library.{op.function.data}" for op in kernels.walk() if isinstance(op, kernel.CallOp)]
+    return inexact_among([*(op.name for sweep in sweeps for op in sweep.body.block.ops), *called])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from json import dumps
 
 from xdsl.dialects.builtin import (
@@ -35,7 +36,7 @@ from optgen.passes.lower_coarse import Stages, is_leaf
 from optgen.passes.lower_functions import Lowerer
 from optgen.passes.lower_select import lower_reach, lower_select
 from optgen.passes.names import Names, suggest_operand
-from optgen.passes.planner import Sweep
+from optgen.passes.planner import Call, Plan, Sweep
 from optgen.passes.problem import Planned, Storage, is_element
 from optgen.passes.specialise import Setting, cone
 from optgen.runtime.storage import MASTER
@@ -71,7 +72,8 @@ def lower(
     stages = align_stages([one.lower_stages() for one in lowered])
     variants = [one.lower(its) for one, its in zip(lowered, stages, strict=True)]
     used = {name for variant in variants for name in (a.data for a in variant.slots if isinstance(a, StringAttr))}
-    for slot in _slots(states, storage, used):
+    scratch = max((one.scratch for one in lowered), key=len, default={})
+    for slot in _slots(states, storage, used, list(scratch.values())):
         body.add_op(slot)
     for name, extent in extents.items():
         if name not in totals:
@@ -107,7 +109,9 @@ def _module(header: Header, storage: Storage, body: Block) -> kernel.ModuleOp:
     )
 
 
-def _slots(states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[str]) -> list[kernel.SlotOp]:
+def _slots(
+    states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[str], scratch: Sequence[str]
+) -> list[kernel.SlotOp]:
     def slot(name: str, extent: Extent, dtype: str, role: Role) -> kernel.SlotOp:
         return kernel.SlotOp(
             properties={
@@ -123,12 +127,13 @@ def _slots(states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[st
         slot("g", Extent.ELEM, storage.gradient, Role.GRADIENT),
     ]
     counter = slot(STEP, Extent.TENSOR, "float32", Role.COUNTER)
+    arrays = [slot(name, Extent.ELEM, storage.compute, Role.SCRATCH) for name in scratch]
     for op in states:
         if op.sym_name.data == MASTER:  # last: modules with it and without agree on the columns they share
             result.append(counter)
         if op.sym_name.data in used:
             result.append(slot(op.sym_name.data, op.extent.data, coarse_dtype(op, storage), Role.STATE))
-    return result if counter in result else [*result, counter]
+    return [*(result if counter in result else [*result, counter]), *arrays]
 
 
 def coarse_dtype(op: rule.DeclareStateOp, storage: Storage) -> str:
@@ -141,6 +146,15 @@ def coarse_dtype(op: rule.DeclareStateOp, storage: Storage) -> str:
         return "int64"
     vector = op.extent.data in (Extent.MATRIX, Extent.ROW, Extent.COL)
     return storage.compute if vector else "float64"
+
+
+def _scratch(plan: Plan, taken: set[str]) -> dict[str, str]:
+    """Scratch slots by the planner's names, numbered alike in every variant: a tensor takes one of them per step."""
+    values = [*(call.result for call in plan.calls)]
+    for sweep in plan.sweeps:
+        values += [*sweep.scratch, *(call.result for call in sweep.calls)]
+    free = (name for number in count() if (name := f"scratch{number}") not in taken)
+    return dict(zip(values, free, strict=False))
 
 
 class _Variant:
@@ -160,7 +174,9 @@ class _Variant:
         self.type = FLOATS[storage.compute]
         self.finals = {op.slot.string_value(): op for op in self.ops if isinstance(op, rule.FinalOp)}
         self.by_value = {value: name for name, value in planned.names.items()}
+        self.scratch = _scratch(planned.plan, set(declared))
         self.sweeps: list[kernel.SweepOp] = []
+        self.calls: list[list[kernel.CallOp]] = []
         self.stages = Stages(len(planned.plan.sweeps), names, self._totals(names, totals))
 
     @property
@@ -184,6 +200,10 @@ class _Variant:
         plan = self.planned.plan
         self.stages.add_values(self._needed())
         self.sweeps = [self._sweep(number, sweep) for number, sweep in enumerate(plan.sweeps, 1)]
+        self.calls = [
+            [self._call(boundary, call) for call in calls]
+            for boundary, calls in enumerate((plan.calls, *(sweep.calls for sweep in plan.sweeps)))
+        ]
         for name, op in self.finals.items():
             state = self.declared.get(name)
             if state is not None and state.extent.data is not Extent.ELEM:
@@ -200,6 +220,7 @@ class _Variant:
             if 0 < boundary <= len(self.sweeps) and self.sweeps[boundary - 1].body.block.first_op is not None:
                 body.add_op(self.sweeps[boundary - 1])
             body.add_ops(here)
+            body.add_ops(self.calls[boundary])
         whens = [op for op in self.ops if isinstance(op, rule.WhenOp)]
         text = " and ".join(
             describe(op.value, names=True) if op.holds.value.data else f"not ({describe(op.value, names=True)})"
@@ -231,7 +252,23 @@ class _Variant:
             if op.results and op.results[0] in wanted and not is_element(op.results[0])
         ]
 
-    # Sweeps
+    # Calls and sweeps
+
+    def _call(self, boundary: int, call: Call) -> kernel.CallOp:
+        op = producer(self.planned.names[call.result])
+        assert isinstance(op, rule.CallOp)
+        numbers = [StringAttr(self.stages.read_name(value)) for value in op.args[1:]]
+        made = kernel.CallOp(
+            properties={
+                "boundary": IntegerAttr(boundary, i64),
+                "function": op.function,
+                "operand": SymbolRefAttr(self.scratch.get(call.operand, call.operand)),
+                "target": SymbolRefAttr(self.scratch[call.result]),
+                "numbers": ArrayAttr(numbers),
+            }
+        )
+        made.location = op.location
+        return made
 
     def _sweep(self, number: int, sweep: Sweep) -> kernel.SweepOp:
         block = Block()
@@ -269,6 +306,8 @@ class _SweepWriter:
             self._accumulate(names[name])
         for slot in self.sweep.stores:
             self._store(slot)
+        for name in self.sweep.scratch:
+            self._save(names[name], self.variant.scratch[name])
 
     def get(self, value: SSAValue) -> SSAValue:
         """An element value, loaded if need be, or a coarse value where it meets the element."""
@@ -280,12 +319,14 @@ class _SweepWriter:
                 self.here[value] = self._read(value)
         return self.here[value]
 
-    def _load(self, value: SSAValue, slot: str) -> SSAValue:
-        storage = FLOATS[self.variant.storage.of(slot)]
+    def _load(self, value: SSAValue, source: str) -> SSAValue:
+        slot = self.variant.scratch.get(source, source)
+        storage = self.to.float_type if source in self.variant.scratch else FLOATS[self.variant.storage.of(slot)]
         op = kernel.LoadOp(properties={"slot": SymbolRefAttr(slot)}, result_types=[storage])
         op.attributes["version"] = StringAttr("old" if isinstance(producer(value), rule.OldOp) else "new")
         loaded = self.to.convert(self.to.value(op), self.to.float_type)
-        loaded.name_hint = slot if slot.isidentifier() else None
+        hint = slot if source not in self.variant.scratch else value.name_hint
+        loaded.name_hint = hint if hint is not None and hint.isidentifier() else None
         return loaded
 
     def _read(self, value: SSAValue) -> SSAValue:
@@ -333,6 +374,12 @@ class _SweepWriter:
         name, _ = self.variant.stages.totals[value]
         properties = {"reduction": ReductionAttr(op.reduction.data), "total": SymbolRefAttr(name)}
         self.to.add(kernel.AccumulateOp(operands=[x], properties=properties))
+
+    def _save(self, value: SSAValue, slot: str) -> None:
+        op = producer(value)
+        self.to.location = op.location
+        x = self.to.as_float(self.get(value))
+        self.to.add(kernel.StoreOp(operands=[x], properties={"slot": SymbolRefAttr(slot)}))
 
     def _store(self, slot: str) -> None:
         value = self.variant.final_value(slot)

@@ -4,6 +4,9 @@ A slot is stored in place, so from the sweep after its store on its old value is
 Computing is free and bytes are not: a sweep may load a value that an earlier sweep stored, or compute it again from
 whatever memory then holds. Once it is settled which stored values are loaded, the remaining loads follow by a walk from
 what the sweep must compute back to the leaves. The search covers every placement and is exact.
+
+A library call runs between sweeps, as soon as its operand lies in memory: in a slot that was stored unrounded, or in a
+scratch array saved for it. Its result is loaded from another scratch array by whoever needs it.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from itertools import combinations
 from typing import NamedTuple, TypeAlias
 
 from optgen.passes.planner_program import Loads, Program, bits, subsets
-from optgen.passes.planner_types import Infeasible, Kind, Plan, Problem, Slot, Sweep, Value
+from optgen.passes.planner_types import Call, Infeasible, Kind, Plan, Problem, Slot, Sweep, Value
 
-__all__ = ["Infeasible", "Kind", "Plan", "Problem", "Slot", "Sweep", "Value", "plan"]
+__all__ = ["Call", "Infeasible", "Kind", "Plan", "Problem", "Slot", "Sweep", "Value", "plan"]
 
 
 def plan(problem: Problem, *, scratch: int = 0, sweeps: int | None = None) -> Plan:
@@ -31,14 +34,15 @@ def plan(problem: Problem, *, scratch: int = 0, sweeps: int | None = None) -> Pl
         raise Infeasible(_explain_too_few(program, sweeps))
     tried = range(fewest, fewest + 3) if sweeps is None else range(sweeps, sweeps + 1)
     for count in tried:
-        steps = _Search(program, count, scratch).run()
+        search = _Search(program, count, scratch)
+        steps = search.run()
         if steps is not None:
-            return _describe(program, steps)
+            return _describe(program, steps, search.first_calls)
     raise Infeasible(_explain_hazard(program, tried[-1], scratch))
 
 
 class _State(NamedTuple):
-    """What the sweeps before `sweep` have done: slots stored, reductions taken, points stored to scratch."""
+    """What the sweeps before `sweep` have done: slots stored, reductions taken, points in scratch (also by calls)."""
 
     sweep: int
     stored: int
@@ -54,10 +58,12 @@ class _Step(NamedTuple):
     saving: int
     taking: int
     loads: Loads
+    called: int = 0
+    calls: tuple[Call, ...] = ()
 
     def after(self) -> _State:
         sweep, stored, taken, scratch = self.before
-        return _State(sweep + 1, stored | self.storing, taken | self.taking, scratch | self.saving)
+        return _State(sweep + 1, stored | self.storing, taken | self.taking, scratch | self.saving | self.called)
 
 
 _Key: TypeAlias = tuple[int, int, int]
@@ -77,10 +83,12 @@ class _Search:
         self.all_reductions = (1 << len(program.reductions)) - 1
         self.best: tuple[_Key, tuple[_Step, ...]] | None = None
         self.seen: dict[_State, _Key] = {}
+        self.first_calls: tuple[Call, ...] = ()
 
     def run(self) -> tuple[_Step, ...] | None:
         """The steps of the best plan, or None if there is none in that many sweeps."""
-        self._extend(_State(1, 0, 0, 0), (0, 0, 0), ())
+        results, self.first_calls = self.program.called_after(self.program.memory(0, 0, 0), 0)
+        self._extend(_State(1, 0, 0, results), (0, 0, 0), ())
         return None if self.best is None else self.best[1]
 
     def _extend(self, state: _State, key: _Key, steps: tuple[_Step, ...]) -> None:
@@ -97,8 +105,10 @@ class _Search:
                 stores = self.program.bytes_of(storing)
                 if self._beaten(self._spend(key, state, stores, saving), ahead - stores):
                     continue
+                memory = self.program.memory(state.stored | storing, 0, state.scratch | saving)
+                called, calls = self.program.called_after(memory, state.scratch & self.program.results)
                 for taking, loads in self._takings(state, storing, saving):
-                    step = _Step(state, storing, saving, taking, loads)
+                    step = _Step(state, storing, saving, taking, loads, called, calls)
                     self._extend(step.after(), self._spend(key, state, stores, saving, loads.bytes), (*steps, step))
 
     def _beaten(self, key: _Key, ahead: int) -> bool:
@@ -109,11 +119,13 @@ class _Search:
         """A lower bound on the bytes still to come, or None if something needed is lost.
 
         What the sweeps from here on load of memory as it is now suffices to compute all that is left in one sweep, were
-        it not for neighbours that must wait for one another. So that one sweep bounds them from below.
+        it not for neighbours that must wait for one another, and for calls, whose results some later sweep loads. So
+        that one sweep bounds them from below, where it has these results.
         """
         left = self.all_slots & ~state.stored
         needed = self.program.finals_of(left) | self.program.operands_of(self.all_reductions & ~state.taken)
-        loads = self.program.cheapest_loads(needed, state.stored, 0, state.scratch)
+        needed |= self.program.operands_of_calls(state.scratch)
+        loads = self.program.cheapest_loads(needed, state.stored, 0, state.scratch | self.program.results)
         return None if loads is None else loads.bytes + self.program.bytes_of(left)
 
     def _spend(self, key: _Key, state: _State, stores: int, saving: int, loaded: int = 0) -> _Key:
@@ -127,11 +139,15 @@ class _Search:
         yield 0
         if state.sweep == self.sweeps:
             return
+        called = self.program.called & self.program.operands_of_calls(state.scratch)
+        called = sum(1 << point for point in bits(called & ~state.scratch) if self._computable(point, state))
         unsaved = self.program.candidates & ~state.scratch
         ready = [1 << point for point in bits(unsaved) if self._computable(point, state)]
-        for size in range(1, self.scratch - state.scratch.bit_count() + 1):
-            for chosen in combinations(ready, size):
-                yield sum(chosen)
+        free = self.scratch - (state.scratch & self.program.candidates).bit_count()
+        for operands in subsets(called):
+            for size in range(0 if operands else 1, free + 1):
+                for chosen in combinations(ready, size):
+                    yield operands | sum(chosen)
 
     def _storings(self, state: _State) -> Iterator[int]:
         """The sets of slots this sweep may store, the smaller ones first; the last sweep stores all that is left."""
@@ -180,13 +196,14 @@ class _Search:
                 yield taking, loads
 
     def _computable(self, point: int, state: _State) -> bool:
-        return not self.program.waits[point] & ~state.taken
+        called = not self.program.waits_for_calls[point] & ~state.scratch
+        return called and not self.program.waits[point] & ~state.taken
 
 
-def _describe(program: Program, steps: tuple[_Step, ...]) -> Plan:
+def _describe(program: Program, steps: tuple[_Step, ...], calls: tuple[Call, ...]) -> Plan:
     sweeps = tuple(_describe_sweep(program, step) for step in steps)
-    arrays = sum(len(sweep.scratch) for sweep in sweeps)
-    return Plan(sweeps, sum(sweep.bytes for sweep in sweeps), arrays * program.problem.scratch_bytes)
+    arrays = sum(len(sweep.scratch) for sweep in sweeps) + len(program.calls)
+    return Plan(sweeps, sum(sweep.bytes for sweep in sweeps), arrays * program.problem.scratch_bytes, calls)
 
 
 def _describe_sweep(program: Program, step: _Step) -> Sweep:
@@ -203,6 +220,7 @@ def _describe_sweep(program: Program, step: _Step) -> Sweep:
         reductions=tuple(program.reductions[index] for index in bits(step.taking)),
         stores=tuple(program.slots[index].name for index in bits(step.storing)),
         scratch=saved,
+        calls=step.calls,
         bytes=step.loads.bytes + program.bytes_of(step.storing) + len(saved) * program.problem.scratch_bytes,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from optgen.passes.planner_types import Infeasible, Problem, Slot, Value, check_problem
+from optgen.passes.planner_types import Call, Infeasible, Problem, Slot, Value, check_problem
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -78,6 +78,7 @@ class Program:
         live = self._find_live()
         self.values: list[Value] = [value for value in problem.values if value.name in live]
         self.reductions: list[str] = sorted(value.name for value in self.values if value.kind == "reduction")
+        self.calls: list[Value] = [value for value in self.values if value.kind == "call"]
         self.first: dict[str, int] = self._find_first_sweeps()
         self._number_points(scratch=scratch)
         self._find_reach()
@@ -105,6 +106,9 @@ class Program:
                 first[value.name] = after_coarse
             elif value.kind == "reduction":
                 first[value.name] = self._first_of_reduction(value, after_operands)
+            elif value.kind == "call":
+                lies_there = self.by_name[value.elems[0]].kind in ("leaf", "call")
+                first[value.name] = after_operands + (not lies_there)
             else:
                 first[value.name] = max(after_operands, after_coarse + 1)
         return first
@@ -121,11 +125,16 @@ class Program:
     def _number_points(self, *, scratch: bool) -> None:
         leaves = {value.name for value in self.values if value.kind == "leaf"}
         operands = {value.elems[0] for value in self.values if value.kind == "reduction"}
-        candidates = self._worth_saving() if scratch else set[str]()
-        self.points: list[str] = sorted(leaves | operands | candidates | {slot.final for slot in self.slots})
+        results, called = {call.name for call in self.calls}, {call.elems[0] for call in self.calls}
+        candidates = self._worth_saving() - results - called if scratch else set[str]()
+        finals = {slot.final for slot in self.slots}
+        self.points: list[str] = sorted(leaves | operands | results | called | candidates | finals)
         self.point: dict[str, int] = {name: index for index, name in enumerate(self.points)}
         self.leaves: int = self._mask(leaves)
         self.candidates: int = self._mask(candidates)
+        self.results: int = self._mask(results)
+        self.called: int = self._mask(called - leaves - results)
+        self.solid: int = self.leaves | self.results
         self.finals: list[int] = [self.point[slot.final] for slot in self.slots]
         self.operands: list[int] = [self.point[self.by_name[name].elems[0]] for name in self.reductions]
 
@@ -158,6 +167,9 @@ class Program:
         for value in self.values:
             if value.kind in ("reduction", "coarse"):
                 continue
+            if value.kind == "call":  # it lies in memory or cannot be had
+                entered[value.name] = Reach(1 << self.point[value.name], 0)
+                continue
             own = near = 0
             for name in value.elems:
                 own |= entered[name].own
@@ -178,6 +190,12 @@ class Program:
             for name in value.elems + value.coarse:
                 over[value.name] |= over[name]
         self.waits: list[int] = [over[name] for name in self.points]
+        of_calls: dict[str, int] = {}
+        for value in self.values:
+            of_calls[value.name] = 1 << self.point[value.name] if value.kind == "call" else 0
+            for name in value.elems + value.coarse:
+                of_calls[value.name] |= of_calls[name]
+        self.waits_for_calls: list[int] = [of_calls[name] for name in self.points]
 
     def fewest_sweeps(self) -> int:
         """How many sweeps the dependences alone ask for; 0 where there is nothing to do."""
@@ -201,11 +219,32 @@ class Program:
             if value.kind == "reduction":
                 last[value.name] = min(last[value.name], self.problem.fixed.get(value.name, sweeps))
             for name in value.elems:
-                last[name] = min(last[name], last[value.name])
+                last[name] = min(last[name], last[value.name] - (value.kind == "call"))
             known_by = last[value.name] if value.kind == "coarse" else last[value.name] - 1
             for name in value.coarse:
                 last[name] = min(last[name], known_by)
         return [last[name] for name in self.reductions]
+
+    def called_after(self, memory: Memory, done: int) -> tuple[int, tuple[Call, ...]]:
+        """The calls whose operand lies in memory, done ones left out: their results, and what they read.
+
+        A call costs nothing here, so that it never pays to wait with one.
+        """
+        results, found = 0, list[Call]()
+        for call in self.calls:
+            point, operand = self.point[call.name], self.point[call.elems[0]]
+            if not done >> point & 1 and (operand in memory.own or results >> operand & 1):
+                results |= 1 << point
+                found.append(Call(call.name, memory.own[operand].buffer if operand in memory.own else call.elems[0]))
+        return results, tuple(found)
+
+    def operands_of_calls(self, done: int) -> int:
+        """The points that the calls still to come need."""
+        mask = 0
+        for call in self.calls:
+            if not done >> self.point[call.name] & 1:
+                mask |= 1 << self.point[call.elems[0]]
+        return mask
 
     def finals_of(self, slots: int) -> int:
         """The points that storing these slots needs."""
@@ -262,7 +301,7 @@ class Program:
 
         Once a value is to be computed again it is left in `again`; every other stored value is loaded when reached.
         """
-        offered = sum(1 << point for point in memory.own) & ~self.leaves
+        offered = sum(1 << point for point in memory.own) & ~self.solid
         branches = [(Reach(needed, 0), Reach(0, 0), 0)]
         while branches:
             (own_todo, near_todo), (own, near), again = branches.pop()
@@ -270,7 +309,7 @@ class Program:
                 bit = todo & -todo
                 if bit & offered & ~(again | own | near):
                     branches.append((Reach(own_todo, near_todo), Reach(own, near), again | bit))
-                direct, nearby = (0, 0) if bit & (self.leaves | offered & ~again) else self.reach[bit.bit_length() - 1]
+                direct, nearby = (0, 0) if bit & (self.solid | offered & ~again) else self.reach[bit.bit_length() - 1]
                 if own_todo:
                     own |= bit
                     own_todo = (own_todo | direct) & ~own
@@ -278,7 +317,7 @@ class Program:
                 else:
                     near |= bit
                     near_todo = (near_todo | direct | nearby) & ~near
-            loaded = self.leaves | offered & ~again
+            loaded = self.solid | offered & ~again
             yield Reach(own & loaded, near & loaded)
 
 

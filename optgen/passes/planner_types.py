@@ -8,7 +8,7 @@ from typing import Literal
 
 from optgen.errors import OptgenError
 
-Kind = Literal["leaf", "op", "stencil", "reduction", "coarse"]
+Kind = Literal["leaf", "op", "stencil", "reduction", "coarse", "call"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Value:
     """One value of a straight-line program.
 
     A leaf lies in memory. An op works element by element; a stencil also reads its operands at the element's graph
-    neighbours. A reduction folds its one element operand into a coarse value. Coarse operands that the host knows
-    before the first sweep are not listed.
+    neighbours. A reduction folds its one element operand into a coarse value. A call runs between sweeps: its one
+    element operand lies in memory then, and its result in a scratch array from there on. Coarse operands that the host
+    knows before the first sweep are not listed.
     """
 
     name: str
@@ -57,13 +58,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A library call: the name of its result, and the buffer that holds its operand."""
+
+    result: str
+    operand: str
+
+
+@dataclass(frozen=True)
 class Sweep:
     """One pass over the elements.
 
     `loads` names old values (leaves) and values that an earlier sweep stored; `sources` says, load by load, which
     buffer holds it: a leaf or slot, or a scratch array, which bears its value's name. `neighbours` are the loads that
     are also read at graph neighbours. `computed` are the ops and stencils evaluated, in program order. `stores` names
-    slots, `scratch` the values stored to scratch. `bytes` counts loads and stores.
+    slots, `scratch` the values stored to scratch, `calls` what is called after it. `bytes` counts loads and stores.
     """
 
     loads: tuple[str, ...] = ()
@@ -73,16 +82,21 @@ class Sweep:
     reductions: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = ()
     bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sweeps in order, the bytes they load and store, and the bytes of the scratch arrays they need."""
+    """The sweeps in order, the bytes they load and store, and the bytes of the scratch arrays they need.
+
+    `calls` are those before the first sweep. What calls themselves read and write is not among the bytes.
+    """
 
     sweeps: tuple[Sweep, ...]
     bytes: int
     scratch_bytes: int
+    calls: tuple[Call, ...] = ()
 
 
 class Infeasible(OptgenError):  # noqa: N818 (a verdict, and read as one)
@@ -117,7 +131,9 @@ def _faults_of_value(value: Value, earlier: Mapping[str, Value], leaf_bytes: Map
         yield "cannot have element operands"
     if value.kind in ("leaf", "reduction") and value.coarse:
         yield "cannot have coarse operands; feed it an op that has them"
-    if value.kind == "reduction" and len(value.elems) != 1:
+    if value.kind == "call" and value.coarse:
+        yield "cannot have coarse operands; the host knows the numbers of a call"
+    if value.kind in ("reduction", "call") and len(value.elems) != 1:
         yield f"has {len(value.elems)} element operands; feed it one op"
 
 

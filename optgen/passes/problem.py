@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from optgen.ir import rule_dialect as rule
 from optgen.ir.extents import Extent
 from optgen.ir.rule_types import type_of
 from optgen.passes.facts import producer
-from optgen.passes.planner import Plan, Problem, Slot, Value, plan
+from optgen.passes.planner import Kind, Plan, Problem, Slot, Value, plan
 from optgen.runtime.storage import BYTES as WIDTH
 from optgen.runtime.storage import MASTER, DtypeSet
 
@@ -135,8 +135,7 @@ class _Reader:
         coarse = tuple(dict.fromkeys(self.names[x] for x in op.operands if not is_element(x) and x in self.names))
         name = f"v{len(self.values)}"
         if is_element(value):
-            kind = "stencil" if isinstance(op, rule.StencilOp) else "op"
-            self.values.append(Value(name, kind, elems, coarse))
+            self.values.append(Value(name, _kind(op), elems, coarse))
         elif elems:
             self.values.append(Value(name, "reduction", elems))
         elif coarse:
@@ -144,6 +143,12 @@ class _Reader:
         else:
             return
         self.names[value] = name
+
+
+def _kind(op: Operation) -> Kind:
+    if isinstance(op, rule.CallOp):
+        return "call"
+    return "stencil" if isinstance(op, rule.StencilOp) else "op"
 
 
 def _wide_in_turn(variant: rule.VariantOp) -> bool:

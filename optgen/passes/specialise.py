@@ -261,12 +261,33 @@ class _Run:
                     )
                 return emit.graph(op.kind.data, self.values[op.operand])
             case rule.CallOp():
-                raise BackendError(f"{place_of(op)}: {op.function.data} is not built yet")
+                return self._call(op)
             case _:
                 return emit.value(op.clone())
 
+    def _call(self, op: rule.CallOp) -> SSAValue:
+        """A library call. It runs between sweeps, where nothing but the host can say whether and with which numbers."""
+        name, (x, *numbers) = op.function.data, [self.values[arg] for arg in op.args]
+        if self.path is not None and not depends(self.path).known_to_host:
+            raise BackendError(
+                f"{place_of(op)}: {name} in a branch on {describe(self.path, names=True)}, which is known only when "
+                "kernels have run; take it before the branch"
+            )
+        for number in numbers:
+            if not depends(number).known_to_host:
+                raise BackendError(
+                    f"{place_of(op)}: {name} with {describe(number, names=True)}, which is known only when kernels "
+                    "have run; use hypers, counters and metadata"
+                )
+        return self.emit.call(name, x, *numbers)
+
     def _reduce(self, reduction: Reduction, over: Extent, x: SSAValue, op: Operation) -> SSAValue:
         """A reduction of the tensors that reach it."""
+        if over in (Extent.LAYER, Extent.MODEL) and any(isinstance(producer(v), rule.CallOp) for v in cone(x)):
+            raise BackendError(
+                f"{place_of(op)}: a reduction over {over} of what a library call gave is not built yet; reduce it over "
+                "the tensor"
+            )
         path = self._choosing_path(over, x, op)
         if path is not None:
             x = self._where(path, x, self.emit.number(_identity(reduction, type_of(x).kind)))

@@ -12,7 +12,7 @@ from optgen.runtime import array_program
 from optgen.runtime.arrangement import Layers
 from optgen.runtime.array_program import Arrays, Each, Program, Slot, Tensor, Variant, World
 from optgen.runtime.graph import Graph, neighbours, roles_of
-from optgen.runtime.rule_info import Meta, RuleInfo
+from optgen.runtime.rule_info import UNITS, Meta, RuleInfo
 
 Value: TypeAlias = Any
 #: Named values of one tensor.
@@ -207,8 +207,8 @@ def _kept(plan: Plan, leaf: Leaf, name: str, value: Value, like: Value) -> Value
 
 
 def _turned(plan: Plan, leaf: Leaf) -> bool:
-    """Whether a `wide` matrix is seen with rows and columns exchanged."""
-    return plan.program.matrix == "wide" and len(leaf.shape) >= 2 and leaf.meta.rows != leaf.shape[0]
+    """Whether a matrix is seen with rows and columns exchanged: its rows are units, the last axis of these arrays."""
+    return plan.program.matrix in UNITS and len(leaf.shape) >= 2 and leaf.meta.rows == leaf.shape[-1]
 
 
 def graph_of(rule: RuleInfo, layers: Layers, leaves: Sequence[Leaf], laplacian: str, coupling: str) -> Graph | None:

@@ -21,6 +21,7 @@ from optgen.runtime.gpu_launch import launcher
 from optgen.runtime.gpu_memory import Mirror, scratch
 from optgen.runtime.graph import Edges, Neighbours, neighbours
 from optgen.runtime.kernel_module import Launch, Module
+from optgen.runtime.library import has_calls
 from optgen.runtime.tensor_tables import TensorInfo, TensorTables
 
 _VECTORS = ("matrix", "row", "col")
@@ -57,6 +58,11 @@ class GpuTables(TensorTables):
                 f'coupling "{coupling}" is not built for kernels on a GPU; there are "transport", "match" and "equal"'
             )
         self.device = device
+        if any(map(has_calls, modules)):
+            raise BackendError(
+                f"{self._manifest['rule']} calls a matrix library between sweeps, which the backend "
+                f'"{self._manifest["backend"]}" does not do yet; move the model to the CPU, or use backend="reference"'
+            )
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
         self._launch = [launcher(module, device, strict=strict) for module in modules]

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from optgen.errors import BackendError, HyperError, UsageError
 from optgen.runtime import jax_call, modules
 from optgen.runtime.array_step import Leaf, slot_dtype
+from optgen.runtime.chunks import contiguous
 from optgen.runtime.jax_call import Words
 from optgen.runtime.jax_layers import Laid
 from optgen.runtime.kernel_module import Manifest, Module
-from optgen.runtime.rule_info import Hypers, Settled
+from optgen.runtime.library import has_calls
+from optgen.runtime.rule_info import UNITS, Hypers, Settled
 from optgen.runtime.storage import BYTES, DtypeSet
 from optgen.runtime.tables import Tables, TensorInfo
 
@@ -207,11 +209,30 @@ class Kernels:
         if not np.array_equal(np.where(empty, 0, before), np.where(empty, 0, after)):
             raise RuntimeError("XLA did not give the outputs the memory of the inputs that they are aliased to")
 
+    def _units_first(self, leaf: Leaf) -> tuple[int, ...]:
+        """A shape as kernels have it: they look for output units along the first axis, where these have the last."""
+        looks = self.modules[0].manifest["matrix"] in UNITS
+        return (*leaf.shape[-1:], *leaf.shape[:-1]) if looks else leaf.shape
+
+    def _turn(self, tables: Tables) -> None:
+        """Has kernels that see rows find them: the steps of such shapes in memory."""
+        for t, leaf in enumerate(self.layout.laid.plan.leaves):
+            module = self.modules[self.module_of[t]]
+            if (
+                len(leaf.shape) > 1
+                and module.manifest["matrix"] in UNITS
+                and (module.manifest["tiled"] or has_calls(module))
+            ):
+                *rest, last = contiguous(leaf.shape)
+                for column, slot in enumerate(module.manifest["slots"]):
+                    if slot["extent"] == "elem" and slot["role"] != "scratch":
+                        tables.set_layout(t, column, (last, *rest))
+
     def _bench(self) -> _Bench:
         """Tables for one step at a time, and where each buffer's address goes in them."""
         layout, plan, params = self.layout, self.layout.laid.plan, self.layout.laid.params
         infos = [
-            TensorInfo(leaf.shape, leaf.layer, leaf.role, leaf.meta.depth, str(each))
+            TensorInfo(self._units_first(leaf), leaf.layer, leaf.role, leaf.meta.depth, str(each))
             for leaf, each in zip(plan.leaves, self.sets, strict=True)
         ]
         tables = Tables(
@@ -222,6 +243,7 @@ class Kernels:
             laplacian=plan.laplacian,
             coupling=plan.coupling,
         )
+        self._turn(tables)
         width = tables.address.shape[1]
         counters = np.zeros(len(plan.leaves), dtype=_COUNTER)
         places: list[tuple[int, int, int]] = []

@@ -92,7 +92,7 @@ def lay_out(
     found: list[Leaf] = []
     for i, place in enumerate(places):
         at = at_of[i]
-        meta = meta_of(place.shape, rule.matrix, layers.depth[at], layers.role[at])
+        meta = meta_of(place.shape, rule.matrix, layers.depth[at], layers.role[at], units_last=True)
         need = None if rule.needs is None else rule.needs({**static, **own[i]}, meta)
         slots = tuple(s for s in program.slots if need is None or s.name.partition("[")[0] in need)
         dtype = arrays[place.array][2]

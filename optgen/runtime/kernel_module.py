@@ -15,7 +15,7 @@ from optgen.runtime import abi, home
 
 
 class Slot(TypedDict):
-    """Per-tensor memory: the parameter, its gradient, a state. Slot 0 is the parameter, 1 the gradient."""
+    """Per-tensor memory: the parameter, its gradient, a state, scratch. Slot 0 is the parameter, 1 the gradient."""
 
     name: str
     extent: str
@@ -42,6 +42,15 @@ class Sweep(TypedDict):
     alone: NotRequired[Sweep]
 
 
+class Call(TypedDict):
+    """A library call on the matrices of a slot, into another; its numbers are columns of tensor values."""
+
+    function: str
+    operand: int
+    target: int
+    numbers: Sequence[int]
+
+
 class Launch(TypedDict):
     """A kernel between sweeps: one program that runs phases of these extents, or a program per block of units."""
 
@@ -51,13 +60,17 @@ class Launch(TypedDict):
 
 
 class Variant(TypedDict):
-    """The program of some tensors. `stored`: the coarse slots that its stages store, per boundary between sweeps."""
+    """The program of some tensors. `stored`: the coarse slots that its stages store, per boundary between sweeps.
+
+    `calls`: the library calls after the stages there, per boundary; left out where there are none.
+    """
 
     name: str
     when: str
     slots: Sequence[str]
     sweeps: Sequence[Sweep | None]
     stored: NotRequired[Sequence[Sequence[str]]]
+    calls: NotRequired[Sequence[Sequence[Call]]]
 
 
 Manifest = TypedDict(

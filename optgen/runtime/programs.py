@@ -144,12 +144,14 @@ def _check(modules: Sequence[Module]) -> None:
 
 def shared_slots(manifest: Manifest) -> list[str]:
     """Slots that modules of every dtype set have, in the order of their columns."""
-    return [slot["name"] for slot in manifest["slots"] if slot["name"] != MASTER]
+    return [slot["name"] for slot in manifest["slots"] if slot["name"] != MASTER and slot["role"] != "scratch"]
 
 
 def chainable(manifest: Manifest) -> bool:
     """Whether a tensor may go through all its sweeps before another begins: nothing wider is reduced or read."""
     sweeps = manifest["sweeps"]
+    if any("calls" in variant for variant in manifest["variants"]):
+        return False
     if manifest["stencil"] or sweeps < 2 or any(extent in ("layer", "model") for extent in manifest["barriers"]):
         return False
     for after in range(1, sweeps + 1):

@@ -35,5 +35,6 @@ def _stored_by_stages(manifest: Manifest, variant: Variant) -> Sequence[Sequence
 
 
 def _written(manifest: Manifest, sweep: Sweep) -> list[str]:
-    slots = [stream for stream in sweep["streams"] if stream[0] == "slot" and "w" in str(stream[2])]
-    return [manifest["slots"][int(stream[1])]["name"] for stream in slots]
+    written = [stream for stream in sweep["streams"] if stream[0] == "slot" and "w" in str(stream[2])]
+    slots = [manifest["slots"][int(stream[1])] for stream in written]
+    return [slot["name"] for slot in slots if slot["role"] != "scratch"]  # of which nothing outlives the step

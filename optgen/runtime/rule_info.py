@@ -246,6 +246,10 @@ class RuleInfo:
         return {hyper.name: hyper.default for hyper in self.hypers}
 
 
+#: Matrix views that look for the axis of output units.
+UNITS = ("units", "wide")
+
+
 def view(shape: tuple[int, ...], matrix: str) -> tuple[int, int, int]:
     """(matrices, rows, cols) of a tensor under a matrix view; below two axes there is one row."""
     numel = math.prod(shape)
@@ -262,7 +266,8 @@ def view(shape: tuple[int, ...], matrix: str) -> tuple[int, int, int]:
     return 1, rows, cols
 
 
-def meta_of(shape: tuple[int, ...], matrix: str, depth: float, role: str) -> Meta:
-    """Metadata of a tensor of some shape."""
-    matrices, rows, cols = view(shape, matrix)
+def meta_of(shape: tuple[int, ...], matrix: str, depth: float, role: str, *, units_last: bool = False) -> Meta:
+    """Metadata of a tensor of some shape; the axis of output units is the first one, or as in JAX the last."""
+    first = (*shape[-1:], *shape[:-1]) if units_last and matrix in UNITS else shape
+    matrices, rows, cols = view(first, matrix)
     return Meta(math.prod(shape), len(shape), rows, cols, matrices, depth, role)

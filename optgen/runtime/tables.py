@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from optgen.runtime.chunks import (
 )
 from optgen.runtime.graph import Edges, Neighbours
 from optgen.runtime.kernel_module import Manifest, Module, load_module
+from optgen.runtime.library import Library, LibraryCalls, Memory, NumpyLibrary, has_calls
 from optgen.runtime.pool import Job, Scratch, run_step
 from optgen.runtime.programs import chainable, programs, slot_bytes
 from optgen.runtime.progress import reading_sweeps
@@ -39,7 +40,8 @@ T = TypeVar("T", bound=np.generic)
 
 
 class Tables(TensorTables):
-    """Tables in the CPU's memory. ``numbers`` (their places by default) and ``seed`` choose tensors' random bits."""
+    """Tables in the CPU's memory. ``numbers`` (their places by default) and ``seed`` choose tensors' random bits;
+    ``library`` makes the calls between sweeps (NumPy by default)."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Tables(TensorTables):
         coupling: str = "transport",
         numbers: Sequence[int] | None = None,
         seed: int = 0,
+        library: Library | None = None,
     ) -> None:
         super().__init__(modules, infos, module_of, edges, laplacian, coupling)
         self._programs = programs(modules)
@@ -66,6 +69,7 @@ class Tables(TensorTables):
         self._layouts: dict[tuple[int, int | None], NDArray[np.int64]] = {}
         self._plan[at.SEED] = seed
         self._table(at.PARAMETER, (len(infos),), np.int64)[:] = range(len(infos)) if numbers is None else numbers
+        self._library = self._calls_of(library or NumpyLibrary()) if any(map(has_calls, modules)) else None
         self._scratch = Scratch(self._programs.max_streams)
         self._job = self._new_job()
         self._arrangement: tuple[bool, int | None] | None = None
@@ -95,6 +99,8 @@ class Tables(TensorTables):
             self._job = self._new_job()
         self._threads = min(threads, self._claims)
         self._plan[at.ENDED] = -1 if self._mode.any() else self._manifest["sweeps"]
+        if self._library is not None:
+            self._library.done = -1
 
     def read(self) -> None:
         """Runs the sweeps of a prepared step that only read."""
@@ -106,6 +112,14 @@ class Tables(TensorTables):
         self._run_to(self._manifest["sweeps"], threads or self._threads)
 
     def _run_to(self, sweep: int, threads: int) -> None:
+        calls = self._library
+        for boundary in calls.boundaries if calls is not None else ():
+            if calls is not None and calls.done < boundary < sweep:
+                self._drive_to(boundary, threads)
+                calls.run(boundary)
+        self._drive_to(sweep, threads)
+
+    def _drive_to(self, sweep: int, threads: int) -> None:
         if self._plan[at.ENDED] < sweep:
             self._calls += run_step(self._job, sweep, self._scratch, threads)
 
@@ -121,6 +135,15 @@ class Tables(TensorTables):
     def variant_names(self) -> list[str]:
         """The variant of each tensor in the last run."""
         return self._variant_names(self._variant.tolist())
+
+    def _calls_of(self, library: Library) -> LibraryCalls:
+        def strides(tensor: int, slot: int) -> tuple[int, ...] | None:
+            return self._strides.get((tensor, slot))
+
+        values = cast("NDArray[np.float64]", self._keep[Word.TENSOR_VALUE.name])
+        shapes = [info.shape for info in self.infos]
+        known = Memory(self.modules, self.module_of, shapes, self._mode, self._variant, self.address, values, strides)
+        return LibraryCalls(known, library)
 
     # -- tables -----------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from optgen.runtime.storage import GRAD_SCALE, MASTER
 from optgen.runtime.tables import Tables
 from optgen.runtime.torch_cut import CUT, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, entry, flat, hypers_of, settle, where
+from optgen.runtime.torch_library import TorchLibrary
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
 from optgen.runtime.torch_resident import Residents, on_device, residents, rows_but
@@ -184,6 +185,7 @@ def _tables(plan: Plan, part: Part, options: Options, count: StepCount | None) -
         coupling=options.coupling,
         numbers=part.members,
         seed=options.storage.seed,
+        library=TorchLibrary(),
     )
 
 

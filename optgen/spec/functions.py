@@ -104,12 +104,13 @@ def _library() -> list[Function]:
     def known(name: str, low: int, high: int, doc: str, keywords: tuple[str, ...] = ()) -> Function:
         return Function(name, "library", low, high, doc, keywords, built=False)
 
+    iterated = "x/max(|x|, eps), then `steps` times a*x + (b*y + c*y*y)*x with y = x*transpose(x): nearly orthogonal"
     return [
+        Function("newton_schulz", "library", 1, 1, iterated, ("steps", "coefficients", "eps")),
+        Function("low_rank", "library", 2, 2, "the nearest matrix of rank r, capped at the matrix's own"),
         known("eye", 1, 2, "identity matrix"),
         known("matmul", 2, 2, "matrix product"),
         known("transpose", 1, 1, "matrix transpose"),
-        known("newton_schulz", 1, 1, "nearest orthogonal matrix by iteration", ("steps", "coefficients")),
-        known("low_rank", 2, 2, "best approximation of rank r"),
         known("svd", 1, 2, "singular value decomposition, leading r triplets"),
         known("eigh", 1, 1, "eigenvalues and eigenvectors of a symmetric matrix"),
         known("solve", 2, 2, "solution of a linear system"),

@@ -684,6 +684,149 @@ class Lion(Optimizer):
         strict: bool = False,
     ) -> None: ...
 
+class M3(Optimizer):
+    """Multi-scale momentum Muon, Algorithm 1 of Nested Learning.
+
+    Two momenta, of the gradient at every step and of its sums over chunks of `frequency` steps, each made nearly
+    orthogonal, added, and divided by the root of the squared gradients. Tensors below two axes pass the iteration
+    unchanged. The paper sums all three (so that v grows as in Adagrad) and publishes neither `frequency` nor
+    `ns_steps`; dividing by the root of v undoes part of the orthogonality, and that is what the paper does.
+
+    Reference: arXiv 2512.24695.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        betas: weight of a gradient in m1; decay if moments is ema ([0, 1]); the same of squared gradients in v ([0,
+            1]); the same of a chunk's sum in m2 ([0, 1])
+        alpha: weight of the slow momentum (>= 0)
+        eps: added to the denominator (> 0)
+        ns_steps: Newton-Schulz steps; the paper gives no number (int >= 0)
+        ns_a: weight of x in a step: a*x + (b*y + c*y*y)*x
+        ns_b: weight of y = x*transpose(x)
+        ns_c: weight of its square
+        ns_eps: smallest norm that is divided by (> 0)
+        frequency: steps of a chunk; the paper gives no number (int >= 1)
+        moments: as in Algorithm 1, or averages
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
+
+    State (`opt.state[p]`): m1, m2, v, chunk, o2, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9),
+        alpha: float | Tensor = 1.0,
+        eps: float | Tensor = 1e-08,
+        ns_steps: int = 5,
+        ns_a: float | Tensor = 1.5,
+        ns_b: float | Tensor = -0.5,
+        ns_c: float | Tensor = 0.0,
+        ns_eps: float | Tensor = 1e-07,
+        frequency: int = 10,
+        moments: Literal["sum", "ema"] = "sum",
+        weight_decay: float | Tensor = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None: ...
+
+class Muon(Optimizer):
+    """Orthogonalised momentum; AdamW for everything that is not a matrix.
+
+    The momentum of a matrix is driven to the nearest orthogonal matrix by a few Newton-Schulz steps, so that all its
+    directions count alike. Tensors with more than two axes are seen as output units by the rest. Biases, norms and
+    other tensors below two axes get AdamW, and so does every group with `rule="adamw"` (embeddings and the last layer
+    should). The iteration runs in float32 or wider, where that of torch's optimizer of this name runs in bfloat16.
+
+    Reference: https://kellerjordan.github.io/posts/muon, arXiv 2502.16982.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        momentum: decay of the gradient average ([0, 1))
+        nesterov: look ahead: blend the gradient into the average once more
+        ns_steps: Newton-Schulz steps (int >= 0)
+        ns_coefficients: weight of x in a step: a*x + (b*y + c*y*y)*x; weight of y = x*transpose(x); weight of its
+            square
+        eps: smallest norm that is divided by (> 0)
+        adjust_lr_fn: scale: sqrt(max(1, rows/cols)), or 0.2*sqrt(max(rows, cols)) for learning rates tuned for
+            AdamW
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        adamw_lr: learning rate (>= 0)
+        adamw_beta1: decay of the gradient average ([0, 1))
+        adamw_beta2: decay of the average of squared gradients ([0, 1))
+        adamw_eps: added to the denominator (>= 0)
+        adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        adamw_amsgrad: divide by the largest average of squared gradients so far
+        rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: refused on the CPU: it is for CUDA graphs
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
+
+    State (`opt.state[p]`): m, adamw_m, adamw_v, adamw_v_max, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        momentum: float | Tensor = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float | Tensor = 1e-07,
+        adjust_lr_fn: Literal["original", "match_rms_adamw"] = "original",
+        weight_decay: float | Tensor = 0.1,
+        adamw_lr: float | Tensor = 0.001,
+        adamw_beta1: float | Tensor = 0.9,
+        adamw_beta2: float | Tensor = 0.999,
+        adamw_eps: float | Tensor = 1e-08,
+        adamw_weight_decay: float | Tensor = 0.01,
+        adamw_amsgrad: bool = False,
+        rule: Literal["muon", "adamw"] = "muon",
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None: ...
+
 class NAdam(Optimizer):
     """Adam with Nesterov momentum, torch conventions.
 

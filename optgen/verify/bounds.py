@@ -10,6 +10,7 @@ the kernel, their dtypes and the numbers that went through them.
 * Cancellation: a difference keeps the radii of what was subtracted. What the reduction algebra expands, such as
   norm(x + b*y) into three sums, is bounded as it is computed, root included.
 * A condition whose sides may differ by their radii is not sure; what it selects has a radius that covers both.
+* Library calls: see `library_balls`.
 * Steps: radii of state carry over, so errors accumulate along with the state.
 
 Two implementations of one rule differ at most by the sum of their bounds. The reference, too, rounds: its share is the
@@ -45,7 +46,7 @@ from optgen.passes.split_reductions import split_reductions
 from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 from optgen.spec.syntax import walk
-from optgen.verify import ball
+from optgen.verify import ball, library_balls
 from optgen.verify.ball import PRECISIONS, Ball
 from optgen.verify.code import COUNTER, Code, Step
 
@@ -180,12 +181,14 @@ def _run(step: Step) -> None:
     """Choose variants, then stages and sweeps in turn."""
     step.choose_variants()
     _stages(step, 0)
+    _calls(step, 0)
     for index in range(1, 1 + max((module.sweeps for module in step.modules), default=0)):
         for i in step.members:
             for sweep in step.taken[i].sweeps:
                 if sweep.index == index:
                     Code(step, (i,), Extent.ELEM).run(sweep.ops)
         _stages(step, index)
+        _calls(step, index)
 
 
 def _stages(step: Step, boundary: int) -> None:
@@ -197,6 +200,19 @@ def _stages(step: Step, boundary: int) -> None:
                 stages = of[unit[0]]
                 if position < len(stages) and stages[position].extent == extent.value:
                     Code(step, unit, extent).run(stages[position].ops)
+
+
+def _calls(step: Step, boundary: int) -> None:
+    """The library calls behind a sweep."""
+    for i in step.members:
+        own, values = step.slots[i], step.values[i]
+        precision = next(p for p in PRECISIONS.values() if p.dtype == step.modules[i].compute)
+        for call in step.taken[i].calls:
+            if call.boundary == boundary:
+                numbers = [values[name].c.item() for name in call.numbers]
+                own[call.target] = library_balls.call(
+                    call.function, own[call.operand].broadcast(step.views[i]), numbers, precision
+                )
 
 
 _FINE_TO_COARSE = (Extent.ROW, Extent.COL, Extent.MATRIX, Extent.TENSOR, Extent.LAYER, Extent.MODEL)

@@ -207,7 +207,7 @@ def torch_slots(origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> li
     """The memory that kernels of the rule found at `origin` would have for what these values settle."""
     spec = load(origin)
     given = {name: value for name, value in hypers.items() if not isinstance(value, tuple)}
-    slots = view(to_kernels(spec, given, dtype)).slots
+    slots = [slot for slot in view(to_kernels(spec, given, dtype)).slots if slot.role != "scratch"]
     return [{"name": s.name, "extent": s.extent, "dtype": s.dtype, "role": s.role} for s in slots]
 
 

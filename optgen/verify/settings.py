@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from itertools import combinations
 
 from optgen.errors import HyperError
+from optgen.frontends.declared import calls_in
 from optgen.frontends.evaluate import check_requirements
 from optgen.spec.model import Hyper, Setting, Spec, Value
+from optgen.spec.syntax import names_in
 
 #: What a number is multiplied by; the first that stays in its domain.
 _FACTORS = (1.25, 0.9)
@@ -17,9 +19,16 @@ _SMALL = 0.1
 
 def off_neutral(spec: Spec) -> dict[str, Value]:
     """Values in their domains with no term switched off by a 0; others stay at their defaults."""
-    moved = {name: _moved(hyper) for name, hyper in spec.hypers.items() if hyper.kind == "float"}
+    kept = tuned_together(spec)
+    moved = {n: _moved(hyper) for n, hyper in spec.hypers.items() if hyper.kind == "float" and n not in kept}
     values = {name: value for name, value in moved.items() if value != spec.hypers[name].default}
     return values if _together(spec, values) else {}
+
+
+def tuned_together(spec: Spec) -> frozenset[str]:
+    """Hypers that only serve with one another's values: coefficients of an iteration, which else runs away."""
+    given = [call.keyword("coefficients") for call in calls_in(spec)]
+    return frozenset(name for vector in given if vector is not None for name in names_in(vector)) & spec.hypers.keys()
 
 
 def _moved(hyper: Hyper) -> Value:

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 pytest.importorskip("triton")
 
+from optgen.errors import BackendError
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.gpu_abi import CHUNK_ELEMENTS
@@ -150,3 +151,12 @@ def test_no_gpu_is_said(rule: str) -> None:
         BackendError, match='"triton" serves the device "cuda", not "cpu"; "numba" or "reference" would'
     ):
         made([torch.nn.Parameter(torch.zeros(3))], backend="triton")
+
+
+def test_library_calls_are_refused(tmp_path: Path) -> None:
+    """By the rule's name, before anything is launched."""
+    use_stub_driver()
+    file = tmp_path / "triton_muon.py"
+    file.write_text(emit(view(to_kernels(load("muon"), {}, "float32")))[1], encoding="utf-8")
+    with pytest.raises(BackendError, match=r'muon calls a matrix library .* "triton" .* backend="reference"'):
+        stubbed(str(file), [(4, 3)], Launched())

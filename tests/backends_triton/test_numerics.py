@@ -10,13 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from optgen.spec.loader import shipped
+from optgen.ir.view import view
+from optgen.passes.pipeline import to_kernels
+from optgen.spec.loader import load, shipped
 from tests.programs import ROOT, check_reports, lines_of
 
 pytest.importorskip("triton")
 
 #: Processes that share the rules: importing what they need takes seconds.
 SHARES = 4
+
+
+def calls_a_library(rule: str) -> bool:
+    """Whether the kernels of a rule stop for matrix products, which this backend refuses to launch."""
+    return any(variant.calls for variant in view(to_kernels(load(rule), {}, "float32")).variants)
 
 
 def interpreting(program: str, *arguments: str) -> list[str]:
@@ -31,7 +38,7 @@ def interpreted(dtype: str, rules: list[str]) -> None:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_rule_in_float32(share: int) -> None:
-    interpreted("float32", shipped()[share::SHARES])
+    interpreted("float32", [rule for rule in shipped()[share::SHARES] if not calls_a_library(rule)])
 
 
 @pytest.mark.parametrize("dtype", ["mixed", "bfloat16", "bfloat16,master", "float16,g=float32", "bfloat16,stochastic"])

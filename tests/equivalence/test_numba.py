@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from optgen.errors import BackendError, HyperError
+from optgen.errors import HyperError
 from optgen.frontends.evaluate import check_requirements
 from optgen.frontends.settling import conditions
 from optgen.passes.pipeline import default_settings
@@ -21,7 +21,7 @@ from optgen.spec.loader import cases, load, shipped
 from optgen.spec.model import Hyper, Setting, Spec
 from optgen.spec.syntax import names_in
 from optgen.verify import Report, compare
-from optgen.verify.settings import with_off_neutral
+from optgen.verify.settings import tuned_together, with_off_neutral
 
 #: Fewer elements for settings taken one at a time, but every kind of tensor: more than one slice, more than one row.
 SMALL: Mapping[str, tuple[int, ...]] = {
@@ -35,8 +35,6 @@ SMALL: Mapping[str, tuple[int, ...]] = {
     "e.w": (0,),
     "f.w": (2500,),
 }
-#: Library calls are not part of element kernels yet; a hyper that asks for one is refused, with its place in the text.
-REFUSED: set[tuple[str, str, object]] = set()
 
 
 def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
@@ -47,8 +45,7 @@ def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
     """
     hypers = [hyper for name, hyper in spec.hypers.items() if name.startswith(own)]
     single = [given for hyper in hypers for value in _others(spec, hyper) if _fits(spec, given := {hyper.name: value})]
-    found = _together(spec, [given for given in single if (spec.name, *next(iter(given.items()))) not in REFUSED])
-    found += [given for given in single if (spec.name, *next(iter(given.items()))) in REFUSED]
+    found = _together(spec, single)
     return [{**given, "maximize": True} if number == 0 else given for number, given in enumerate(found)] or (
         [] if own else [{"maximize": True}]
     )
@@ -128,10 +125,6 @@ def test_every_rule(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "given", "dtype"), CHOICES, ids=_id)
 def test_every_choice(name: str, given: dict[str, Setting], dtype: str) -> None:
-    if any((name, *entry) in REFUSED for entry in given.items()):
-        with pytest.raises(BackendError, match=rf"{name}\.yaml:\d+:\d+"):
-            compare(name, shapes=SMALL, hypers=given)
-        return
     agrees(compare(name, dtype=dtype, shapes=SMALL, hypers=given, steps=8, seed=1))
 
 
@@ -149,6 +142,7 @@ def test_groups_with_hypers_of_their_own(name: str) -> None:
         hyper.name: hyper.default * 0.5
         for hyper in spec.hypers.values()
         if hyper.kind == "float" and hyper.over == "tensor" and isinstance(hyper.default, float) and hyper.default
+        if hyper.name not in tuned_together(spec)
     }
     assert own
     overrides = {"b.0.w": own, "f.w": own}

@@ -84,7 +84,7 @@ class Run:
         self.values = with_off_neutral(self.spec, self.given)
         start = {name: self.rng.normal(size=s).astype(self.dtype) for name, s in SHAPES.items()}
         self.reference = Reference.arranged(
-            self.spec, {k: x.astype(float) for k, x in start.items()}, self.values, Arrangement()
+            self.spec, {k: self.units_first(x.astype(float)) for k, x in start.items()}, self.values, Arrangement()
         )
         settled = dict(self.values)
         kernels = view(to_kernels(self.spec, settled, self.dtype))
@@ -109,10 +109,14 @@ class Run:
         if self.in_place is not None:
             params, state = self.kept
             self.kept = self.in_place(tree(grads), state, params, **inputs)
-        exact = [g.astype(float) for g in grads.values()]
+        exact = [self.units_first(g.astype(float)) for g in grads.values()]
         self.reference.step(exact, inputs)
         self.kernels.step(exact, inputs)
         self.literal.step(exact, inputs)
+
+    def units_first(self, x: np.ndarray) -> np.ndarray:
+        """An array as the reference has it, whose matrices of output units look for them along the first axis."""
+        return np.moveaxis(x, -1, 0) if x.ndim > 1 and self.spec.matrix in ("units", "wide") else x
 
     def check(self) -> None:
         """Every parameter and every element of state is inside its bound."""
@@ -129,7 +133,9 @@ class Run:
                     continue
                 expected = tensor.param if slot == "param" else tensor.state[slot]
                 allowed = slack * difference(self.kernels, self.literal, i, slot)
-                got, wanted = (self.kernels.seen(slot, x, tensor.param.shape) for x in (found[slot][name], expected))
+                elem = slot == "param" or self.reference.world.extents[slot] == "elem"
+                mine = self.units_first(found[slot][name]) if elem else found[slot][name]
+                got, wanted = (self.kernels.seen(slot, x, tensor.param.shape) for x in (mine, expected))
                 assert got.shape == wanted.shape
                 off = np.abs(got - wanted) - np.broadcast_to(allowed, got.shape)
                 assert not (off > 0).any(), (

@@ -7,15 +7,10 @@ import warnings
 import pytest
 
 from optgen.spec.loader import load, shipped
-from tests.equivalence.test_numba import REFUSED, settings_of
+from tests.equivalence.test_numba import settings_of
 from tests.jax_frontend.support import Run, precision
 
-CASES = [
-    (name, given)
-    for name in shipped()
-    for given in settings_of(load(name))
-    if not {(name, *e) for e in given.items()} & REFUSED
-]
+CASES = [(name, given) for name in shipped() for given in settings_of(load(name))]
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from optgen.passes.planner import Kind, Plan, Problem, Slot, Sweep, Value
+from optgen.passes.planner_types import Call
 
 Key = tuple[int, int, int]
 
@@ -69,7 +70,7 @@ def forward(problem: Problem, known_: set[str], own: Iterable[str], near: Iterab
 def cheapest(problem: Problem, sweeps: int, scratch: int) -> Key | None:
     """The least (bytes, scratch arrays, bytes stored before the last sweep) of exactly that many sweeps, if any."""
     goal = frozenset(wanted_reductions(problem))
-    start = State(0, frozenset(), frozenset(), frozenset())
+    start = State(0, frozenset(), called(problem, frozenset(), frozenset()), frozenset())
     best: dict[State, Key] = {start: (0, 0, 0)}
     queue: list[tuple[Key, int, State]] = [((0, 0, 0), 0, start)]
     ticks = itertools.count(1)
@@ -87,6 +88,20 @@ def cheapest(problem: Problem, sweeps: int, scratch: int) -> Key | None:
                 best[after] = spent
                 heapq.heappush(queue, (spent, next(ticks), after))
     return None
+
+
+def live_calls(problem: Problem) -> list[Value]:
+    live = live_names(problem)
+    return [value for value in problem.values if value.kind == "call" and value.name in live]
+
+
+def called(problem: Problem, new: Iterable[str], scratch: frozenset[str]) -> frozenset[str]:
+    """Scratch once every call whose operand lies in memory has run."""
+    found = set(scratch)
+    for call in live_calls(problem):
+        if call.elems[0] in {value for value, _ in buffers(problem, new, found).values()}:
+            found.add(call.name)
+    return frozenset(found)
 
 
 def moves(problem: Problem, state: State, sweeps: int, scratch: int) -> Iterator[tuple[State, Key]]:
@@ -116,20 +131,32 @@ def moves(problem: Problem, state: State, sweeps: int, scratch: int) -> Iterator
             fresh = [
                 it.name for it in problem.values if it.kind in ("op", "stencil") and it.name in own - state.scratch
             ]
-            for saved in powerset(fresh, scratch - len(state.scratch)):
-                spent = writes + len(saved) * problem.scratch_bytes
-                after = State(sweep, state.new.union(stored), state.scratch.union(saved), state.taken | taken)
-                yield after, (loads + spent, len(saved), spent if sweep < sweeps else 0)
+            calls = live_calls(problem)
+            free = {name for call in calls for name in (call.name, call.elems[0])}
+            room = scratch - len(state.scratch - free)
+            operands = sorted({call.elems[0] for call in calls if call.name not in state.scratch} & {*fresh})
+            for chosen in powerset([name for name in fresh if name not in free], room):
+                for wanted in powerset(operands):
+                    saved = (*chosen, *wanted)
+                    spent = writes + len(saved) * problem.scratch_bytes
+                    new = state.new.union(stored)
+                    after = State(sweep, new, called(problem, new, state.scratch.union(saved)), state.taken | taken)
+                    yield after, (loads + spent, len(saved), spent if sweep < sweeps else 0)
 
 
 def wanted_reductions(problem: Problem) -> set[str]:
     """The reductions that a final or a kept value depends on."""
-    by_name = {value.name: value for value in problem.values}
+    live = live_names(problem)
+    return {value.name for value in problem.values if value.name in live and value.kind == "reduction"}
+
+
+def live_names(problem: Problem) -> set[str]:
+    """Every value that a final or a kept value depends on."""
     live = {slot.final for slot in problem.slots} | problem.keep
     for value in reversed(problem.values):
         if value.name in live:
             live.update(value.elems, value.coarse)
-    return {name for name in live if by_name[name].kind == "reduction"}
+    return live
 
 
 def replay(problem: Problem, plan: Plan) -> None:
@@ -137,11 +164,13 @@ def replay(problem: Problem, plan: Plan) -> None:
     new: list[str] = []
     scratch: list[str] = []
     taken: list[str] = []
+    replay_calls(problem, plan.calls, new, scratch)
     for sweep in plan.sweeps:
         replay_sweep(problem, sweep, buffers(problem, new, scratch), known(problem, taken))
         new += sweep.stores
         scratch += sweep.scratch
         taken += sweep.reductions
+        replay_calls(problem, sweep.calls, new, scratch)
     assert sorted(new) == sorted(slot.name for slot in problem.slots), "every slot is stored once"
     assert len(set(scratch)) == len(scratch)
     assert sorted(taken) == sorted(wanted_reductions(problem)), "every wanted reduction is taken once"
@@ -149,6 +178,15 @@ def replay(problem: Problem, plan: Plan) -> None:
         assert all(problem.fixed.get(name, index) == index for name in sweep.reductions)
     assert plan.bytes == sum(sweep.bytes for sweep in plan.sweeps)
     assert plan.scratch_bytes == len(scratch) * problem.scratch_bytes
+
+
+def replay_calls(problem: Problem, calls: Iterable[Call], new: list[str], scratch: list[str]) -> None:
+    by_name = {value.name: value for value in problem.values}
+    for call in calls:
+        held = buffers(problem, new, scratch)
+        buffer = call.operand if call.operand in problem.leaf_bytes else "scratch " + call.operand
+        assert held[buffer][0] == by_name[call.result].elems[0], f"{buffer} does not hold the operand of {call.result}"
+        scratch.append(call.result)
 
 
 def replay_sweep(problem: Problem, sweep: Sweep, held: dict[str, tuple[str, int]], coarse: set[str]) -> None:
@@ -174,8 +212,8 @@ def replay_sweep(problem: Problem, sweep: Sweep, held: dict[str, tuple[str, int]
     assert sweep.bytes == cost
 
 
-def random_problem(r: random.Random) -> Problem:
-    """Two to four leaves, two to five ops, stencils, constants, short coarse chains, and slots of every odd kind."""
+def random_problem(r: random.Random, calls: int = 0) -> Problem:
+    """Two to four leaves, two to five ops, stencils, constants, short coarse chains, slots of every odd kind, calls."""
     widths = r.choice([[4], [4], [2, 4, 8]])
     leaves = {f"L{index}": r.choice(widths) for index in range(r.randint(2, 4))}
     values = [Value(name, "leaf") for name in leaves]
@@ -196,6 +234,10 @@ def random_problem(r: random.Random) -> Problem:
                 inputs = tuple(r.sample(coarse, min(2, len(coarse))))
                 values.append(Value(name.replace("o", "c"), "coarse", (), inputs))
                 coarse.append(name.replace("o", "c"))
+        if calls and r.random() < 0.5:
+            calls -= 1
+            values.append(Value(name.replace("o", "k"), "call", (r.choice(elems),)))
+            elems.append(values[-1].name)
     slots = list[Slot]()
     for name in r.sample(list(leaves), r.randint(1, min(3, len(leaves)))):
         final = r.choice(ops) if r.random() < 0.8 else r.choice(elems)

@@ -48,15 +48,18 @@ class NoisyExecution(Execution):
         element = any(type_of(x).extent is Extent.ELEM for x in op.operands)
         for x, value in operands.items():
             meets = element and type_of(x).extent is not Extent.ELEM
-            if type_of(x).kind is Kind.FLOAT and (meets or isinstance(op, rule.StencilOp | rule.EdgesOp)):
+            within = isinstance(op, rule.StencilOp | rule.EdgesOp | rule.CallOp)
+            if type_of(x).kind is Kind.FLOAT and (meets or within):
                 self.values[x] = self._moved(value, self.eps if element else EPS["float64"])
         result = super()._value(op, mask)
         scale: Value | None = None
         if isinstance(op, rule.ReduceOp) and op.reduction.data is Reduction.SUM:
             magnitudes = [np.abs(a) for a in self.values[op.operand]]
             scale = self._reduce(Reduction.SUM, op.over.data, type_of(op.operand).extent, magnitudes, mask)
+        if isinstance(op, rule.CallOp):
+            scale = [np.sqrt(np.sum(a * a, axis=(1, 2), keepdims=True)) for a in result]
         self.values.update(operands)
-        rounds = isinstance(op, rule.ApplyOp | rule.ReduceOp | rule.StencilOp | rule.EdgesOp)
+        rounds = isinstance(op, rule.ApplyOp | rule.ReduceOp | rule.StencilOp | rule.EdgesOp | rule.CallOp)
         if not rounds or type_of(op.results[0]).kind is not Kind.FLOAT:
             return result
         return self._moved(result, self.eps if element else EPS["float64"], scale)

@@ -61,6 +61,33 @@ FIGURES: dict[str, tuple[str, dict[str, Setting], dict[str, tuple[int, int]]]] =
     "lamb": ("lamb", {}, {"always": (40, 2)}),
     "adafactor": ("adafactor", {}, {"ndim_param_ge_2": (24, 3), "not_ndim_param_ge_2": (32, 2)}),
     "nested": ("nested", {}, {"due_k_gt_1": (72, 2), "due_not_k_gt_1": (60, 2), "not_due": (36, 1)}),
+    "nested, compressed": (
+        "nested",
+        {"use_gradient_compression": True, "compression_rank": 4},
+        {
+            "ndim_param_ge_2_due_k_gt_1": (76, 2),
+            "ndim_param_ge_2_due_not_k_gt_1": (64, 2),
+            "ndim_param_ge_2_not_due": (40, 1),
+            "not_ndim_param_ge_2_due_k_gt_1": (72, 2),
+            "not_ndim_param_ge_2_due_not_k_gt_1": (60, 2),
+            "not_ndim_param_ge_2_not_due": (36, 1),
+        },
+    ),
+    # g, m and m, u; o, param and param. Without looking ahead u is m, which lies in memory
+    "muon": ("muon", {}, {"ndim_param_ge_2": (28, 2), "not_ndim_param_ge_2": (28, 1)}),
+    "muon, heavy ball": ("muon", {"nesterov": False}, {"ndim_param_ge_2": (24, 2), "not_ndim_param_ge_2": (28, 1)}),
+    # g, m1 and m1; g, v, chunk, o1, o2, param and v, chunk, param
+    # where a chunk ends: g, m1, m2, chunk and m1, m2; g, v, o1, o2, param and v, chunk, o2, param
+    "m3": (
+        "m3",
+        {},
+        {
+            "t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2": (60, 2),
+            "not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2": (48, 2),
+            "t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2": (48, 1),
+            "not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2": (40, 1),
+        },
+    ),
     "nested, latest": ("nested", {"accumulate_gradients": False}, {"due": (60, 2), "not_due": (28, 1)}),
 }
 

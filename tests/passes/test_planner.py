@@ -126,6 +126,21 @@ def test_agrees_with_the_independent_search(seed: int) -> None:
     assert seen["keep"] >= 5
 
 
+def test_agrees_with_the_independent_search_about_library_calls() -> None:
+    r = random.Random(7)
+    seen = Counter[str]()
+    for _ in range(120):
+        problem = judge.random_problem(r, calls=2)
+        called = len(judge.live_calls(problem))
+        for scratch in (0, 1):
+            found = compare(problem, scratch)
+            seen += found
+            seen[f"{called} calls"] += 1
+            seen["called"] += called > 0 and found["feasible"] > 0
+    for kind in ("0 calls", "1 calls", "2 calls", "called", "infeasible", "2 sweeps", "3 sweeps", "stencil", "lossy"):
+        assert seen[kind] >= 10, f"too few programs with {kind}: {seen}"
+
+
 def test_agrees_with_two_scratch_values() -> None:
     r = random.Random(99)
     for _ in range(60):

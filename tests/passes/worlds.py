@@ -12,6 +12,7 @@ from optgen.ir.kernel_arith import stored
 from optgen.ir.world import Array, Counterpart, Edge, Graph
 from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
+from optgen.verify.settings import tuned_together
 
 Setting = float | int | bool | str
 
@@ -53,9 +54,12 @@ def random_world(
 ) -> world.World:
     """Float64 tensors with hypers that differ a little from tensor to tensor, as in parameter groups."""
     tensors: list[world.Tensor] = []
+    kept = tuned_together(spec)
     for layer, shapes in enumerate(layers):
         for shape in shapes:
-            hypers = {name: _varied(spec, name, value, rng) for name, value in settings.items()}
+            hypers = {
+                name: value if name in kept else _varied(spec, name, value, rng) for name, value in settings.items()
+            }
             param = rng.normal(size=shape).astype(np.float32).astype(np.float64)
             depth = layer / max(len(layers) - 1, 1)
             tensors.append(world.Tensor(np.asarray(param), layer, depth, hypers))
@@ -90,6 +94,8 @@ def kernel_world_of(
         content: dict[str, Array | None] = {**tensor.state, "param": tensor.param, MASTER: tensor.param, "g": g}
         buffers: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None] = {}
         for slot in module.slots:
+            if slot.role.data is kernel.Role.SCRATCH:
+                continue
             name, dtype = slot.sym_name.data, slot.dtype.data
             held = np.float64(tensor.t) if slot.role.data is kernel.Role.COUNTER else content[name]
             buffers[name] = None if held is None else np.array(stored(np.asarray(held), dtype), order="C")
@@ -102,7 +108,7 @@ def take_back(of: world.World, ran: kernel_world.World, module: kernel.ModuleOp)
     """Copy what kernels left in their buffers into the float64 world."""
     for tensor, mine in zip(of.tensors, ran.tensors, strict=True):
         for slot in module.slots:
-            buffer, name = mine.buffers[slot.sym_name.data], slot.sym_name.data
+            buffer, name = mine.buffers.get(slot.sym_name.data), slot.sym_name.data
             if buffer is None or slot.role.data is kernel.Role.GRADIENT:
                 continue
             value = np.array(buffer, dtype=np.float64)

@@ -1,0 +1,72 @@
+"""Library calls by torch, on memory that NumPy arrays describe: batched products and decompositions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optgen.runtime.library_calls import FUNCTIONS, Matrices
+
+
+class TorchLibrary:
+    """What kernels of the CPU call. Products are of the operands' own dtype, whatever autocast says."""
+
+    def call(self, function: str, x: Matrices, numbers: Sequence[float], out: Matrices) -> None:
+        """A library function of matrices (n, rows, cols)."""
+        with torch.no_grad():
+            _FUNCTIONS[function](_tensor(x), numbers, _tensor(out))
+
+    def copy(self, x: NDArray[np.generic], out: Matrices) -> None:
+        """x to where the result lies."""
+        with torch.no_grad():
+            _tensor(out).copy_(_tensor(x))
+
+
+def newton_schulz(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
+    """As `optgen.runtime.library_calls.newton_schulz`."""
+    steps, a, b, c, eps = numbers
+    if x.shape[1] > x.shape[2]:
+        x, out = x.mT, out.mT
+    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float64)
+    x = torch.div(x, norm.clamp_min(eps).to(x.dtype), out=torch.empty_like(x))
+    spare = torch.empty_like(x)
+    y, z = (x.new_empty(x.shape[0], x.shape[1], x.shape[1]) for _ in range(2))
+    for _ in range(int(steps)):
+        torch.bmm(x, x.mT, out=y)
+        if c:
+            torch.baddbmm(y, y, y, beta=b, alpha=c, out=z)
+        else:
+            torch.mul(y, b, out=z)
+        torch.baddbmm(x, z, x, beta=a, out=spare)
+        x, spare = spare, x
+    out.copy_(x)
+
+
+def low_rank(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
+    """As `optgen.runtime.library_calls.low_rank`."""
+    rank = int(numbers[0])
+    if rank >= min(x.shape[1:]):
+        out.copy_(x)
+        return
+    finite = torch.isfinite(x).all(dim=2, keepdim=True).all(dim=1, keepdim=True)
+    try:
+        u, s, vh = torch.linalg.svd(torch.where(finite, x, 0.0), full_matrices=False)
+    except torch.linalg.LinAlgError:  # it did not converge for one: the others are to have theirs
+        out.copy_(torch.from_numpy(FUNCTIONS["low_rank"](x.numpy(), numbers)))
+        return
+    torch.bmm(u[:, :, :rank] * s[:, None, :rank], vh[:, :rank], out=out)
+    out.masked_fill_(~finite, torch.nan)
+
+
+_FUNCTIONS: Mapping[str, Callable[[Tensor, Sequence[float], Tensor], None]] = {
+    "newton_schulz": newton_schulz,
+    "low_rank": low_rank,
+}
+
+
+def _tensor(x: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(x)
