@@ -10,20 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from optgen.ir.view import view
-from optgen.passes.pipeline import to_kernels
-from optgen.spec.loader import load, shipped
-from tests.programs import ROOT, check_reports, lines_of
+from optgen.spec.loader import shipped
+from tests.programs import ROOT, calls_a_library, check_reports, lines_of
 
 pytest.importorskip("triton")
 
 #: Processes that share the rules: importing what they need takes seconds.
 SHARES = 4
-
-
-def calls_a_library(rule: str) -> bool:
-    """Whether the kernels of a rule stop for matrix products, which this backend refuses to launch."""
-    return any(variant.calls for variant in view(to_kernels(load(rule), {}, "float32")).variants)
 
 
 def interpreting(program: str, *arguments: str) -> list[str]:
