@@ -97,7 +97,8 @@ class Layout:
         own = {name: given[index] for name, given in self.options.each.items() if given[index] is not None}
         own = {name: value for name, value in own.items() if value is not None}
         known, shape = {**values, **own}, tuple(variable.shape)
-        meta = meta_of(shape, self.rule.matrix, self.layers.depth[index], self.layers.role[index])
+        depth, role = self.layers.depth[index], self.layers.role[index]
+        meta = meta_of(shape, self.rule.matrix, depth, role, units_last=True)
         program = self.program(known)
         need = None if self.rule.needs is None else self.rule.needs(known, meta)
         slots = tuple(s for s in program.slots if need is None or s.name.partition("[")[0] in need)

@@ -65,7 +65,7 @@ class Run:
         values = {**with_off_neutral(spec, {})}
         values["lr"] = float(np.float32(values.get("lr", spec.hypers["lr"].default)))  # as Keras keeps it
         start = {name: self.rng.normal(size=s).astype("float32") for name, s in SHAPES.items()}
-        exact = {name: x.astype(float) for name, x in start.items()}
+        exact = {name: self.units_first(x.astype(float)) for name, x in start.items()}
         self.reference = Reference.arranged(spec, exact, values, Arrangement())
         costs, count = start_costs(spec), len(SHAPES)
         self.kernels = Bounds([single(view(to_kernels(spec, values, "float32")))] * count, self.reference.world, costs)
@@ -78,9 +78,13 @@ class Run:
         grads = [self.rng.normal(size=s).astype("float32") for s in SHAPES.values()]
         inputs = {name: float(self.rng.uniform(0.5, 1.5)) for name in self.spec.inputs}
         self.optimizer.apply(tensors(grads), self.variables, **inputs)
-        exact = [g.astype(float) for g in grads]
+        exact = [self.units_first(g.astype(float)) for g in grads]
         for side in (self.reference, self.kernels, self.literal):
             side.step(exact, inputs)
+
+    def units_first(self, x: np.ndarray) -> np.ndarray:
+        """An array as the reference has it, whose matrices of output units look for them along the first axis."""
+        return np.moveaxis(x, -1, 0) if x.ndim > 1 and self.spec.matrix in ("units", "wide") else x
 
     def check(self) -> None:
         """Every parameter and every element of state is inside its bound."""
@@ -93,6 +97,8 @@ class Run:
                 expected = tensor.param if slot == "param" else tensor.state[slot]
                 allowed = slack * difference(self.kernels, self.literal, i, slot)
                 found = numbers([held[slot]])[0]
+                if slot == "param" or self.reference.world.extents[slot] == "elem":
+                    found = self.units_first(found)
                 got, wanted = (self.kernels.seen(slot, x, tensor.param.shape) for x in (found, expected))
                 assert got.shape == wanted.shape, (self.spec.name, slot, got.shape, wanted.shape)
                 off = np.abs(got - wanted) - np.broadcast_to(allowed, got.shape)
