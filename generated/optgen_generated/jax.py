@@ -13,6 +13,8 @@ from optgen_generated.adopt.jax import adopt as adopt
 from optgen_generated.lamb.jax import lamb as lamb
 from optgen_generated.laprop.jax import laprop as laprop
 from optgen_generated.lion.jax import lion as lion
+from optgen_generated.m3.jax import m3 as m3
+from optgen_generated.muon.jax import muon as muon
 from optgen_generated.nadam.jax import nadam as nadam
 from optgen_generated.nce.jax import nce as nce
 from optgen_generated.neat.jax import neat as neat
@@ -39,6 +41,8 @@ __all__ = [
     "lamb",
     "laprop",
     "lion",
+    "m3",
+    "muon",
     "nadam",
     "nce",
     "neat",

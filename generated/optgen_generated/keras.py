@@ -13,6 +13,8 @@ from optgen_generated.adopt.keras import ADOPT as ADOPT
 from optgen_generated.lamb.keras import Lamb as Lamb
 from optgen_generated.laprop.keras import LaProp as LaProp
 from optgen_generated.lion.keras import Lion as Lion
+from optgen_generated.m3.keras import M3 as M3
+from optgen_generated.muon.keras import Muon as Muon
 from optgen_generated.nadam.keras import NAdam as NAdam
 from optgen_generated.nce.keras import NCE as NCE
 from optgen_generated.neat.keras import NEAT as NEAT
@@ -39,6 +41,8 @@ __all__ = [
     "LaProp",
     "Lamb",
     "Lion",
+    "M3",
+    "Muon",
     "NAdam",
     "NCE",
     "NEAT",

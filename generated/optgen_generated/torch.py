@@ -13,6 +13,8 @@ from optgen_generated.adopt.torch import ADOPT as ADOPT
 from optgen_generated.lamb.torch import Lamb as Lamb
 from optgen_generated.laprop.torch import LaProp as LaProp
 from optgen_generated.lion.torch import Lion as Lion
+from optgen_generated.m3.torch import M3 as M3
+from optgen_generated.muon.torch import Muon as Muon
 from optgen_generated.nadam.torch import NAdam as NAdam
 from optgen_generated.nce.torch import NCE as NCE
 from optgen_generated.neat.torch import NEAT as NEAT
@@ -39,6 +41,8 @@ __all__ = [
     "LaProp",
     "Lamb",
     "Lion",
+    "M3",
+    "Muon",
     "NAdam",
     "NCE",
     "NEAT",

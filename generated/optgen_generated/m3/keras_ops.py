@@ -1,0 +1,204 @@
+"""The rule m3 as functions of `keras.ops`, for every backend that Keras has, generated from m3.yaml.
+
+spec 89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b
+made by: optgen build m3 --backend xla --framework keras --set maximize=false --set moments=sum
+"""
+
+from keras import ops
+
+from optgen.runtime.keras_library import newton_schulz
+from optgen.runtime.array_program import Each, Program, Slot, Variant
+from optgen.runtime.keras_scalars import both, negation, remainder
+
+
+def start_m1(param):
+    """What m1 starts from."""
+    return (0.0,)
+
+
+def start_m2(param):
+    """What m2 starts from."""
+    return (0.0,)
+
+
+def start_v(param):
+    """What v starts from."""
+    return (0.0,)
+
+
+def start_chunk(param):
+    """What chunk starts from."""
+    return (0.0,)
+
+
+def start_o2(param):
+    """What o2 starts from."""
+    return (0.0,)
+
+
+def is_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`."""
+    # if t > 1 and (t - 1) % frequency == 0:
+    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+    # if ndim(param) >= 2:
+    ge = ndim >= 2
+    return (both(and_1, ge),)
+
+
+def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
+    param, m1, m2, v, chunk, g, beta1, beta2, beta3, ns_steps, ns_a, ns_b, ns_c, ns_eps, alpha, eps, lr, weight_decay,
+):
+    """`t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`: one tensor."""
+    # m2 = keep[2]*m2 + take[2]*chunk
+    m2_new = 1.0 * m2 + beta3 * chunk
+    # o2 = newton_schulz(m2, steps=ns_steps, coefficients=[ns_a, ns_b, ns_c], eps=ns_eps)
+    o2_new = newton_schulz(m2_new, ns_steps, ns_a, ns_b, ns_c, ns_eps)
+    # m1 = keep[0]*m1 + take[0]*g
+    m1_new = 1.0 * m1 + beta1 * g
+    # v = keep[1]*v + take[1]*g**2
+    v_new = 1.0 * v + beta2 * (g * g)
+    # chunk = chunk + g
+    chunk_new = 0 + g
+    # o1 = newton_schulz(m1, steps=ns_steps, coefficients=[ns_a, ns_b, ns_c], eps=ns_eps)
+    o1 = newton_schulz(m1_new, ns_steps, ns_a, ns_b, ns_c, ns_eps)
+    # d = (o1 + alpha*o2)/(sqrt(v) + eps)
+    d = (o1 + alpha * o2_new) / (ops.sqrt(v_new) + eps)
+    # param = param - lr*(d + weight_decay*param)
+    param_new = param - lr * (d + weight_decay * param)
+    return param_new, m1_new, m2_new, v_new, chunk_new, o2_new
+
+
+def is_not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`."""
+    # if t > 1 and (t - 1) % frequency == 0:
+    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+    # if ndim(param) >= 2:
+    ge = ndim >= 2
+    return (both(negation(and_1), ge),)
+
+
+def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
+    param, m1, v, chunk, o2, g, beta1, beta2, ns_steps, ns_a, ns_b, ns_c, ns_eps, alpha, eps, lr, weight_decay,
+):
+    """`not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`: one tensor."""
+    # m1 = keep[0]*m1 + take[0]*g
+    m1_new = 1.0 * m1 + beta1 * g
+    # v = keep[1]*v + take[1]*g**2
+    v_new = 1.0 * v + beta2 * (g * g)
+    # chunk = chunk + g
+    chunk_new = chunk + g
+    # o1 = newton_schulz(m1, steps=ns_steps, coefficients=[ns_a, ns_b, ns_c], eps=ns_eps)
+    o1 = newton_schulz(m1_new, ns_steps, ns_a, ns_b, ns_c, ns_eps)
+    # d = (o1 + alpha*o2)/(sqrt(v) + eps)
+    d = (o1 + alpha * o2) / (ops.sqrt(v_new) + eps)
+    # param = param - lr*(d + weight_decay*param)
+    param_new = param - lr * (d + weight_decay * param)
+    return param_new, m1_new, v_new, chunk_new
+
+
+def is_not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`."""
+    # if t > 1 and (t - 1) % frequency == 0:
+    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+    # if ndim(param) >= 2:
+    ge = ndim >= 2
+    return (both(negation(and_1), negation(ge)),)
+
+
+def not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
+    param, m1, v, chunk, o2, g, beta1, beta2, alpha, eps, lr, weight_decay,
+):
+    """`not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`: one tensor."""
+    # m1 = keep[0]*m1 + take[0]*g
+    m1_new = 1.0 * m1 + beta1 * g
+    # v = keep[1]*v + take[1]*g**2
+    v_new = 1.0 * v + beta2 * (g * g)
+    # chunk = chunk + g
+    chunk_new = chunk + g
+    # d = (o1 + alpha*o2)/(sqrt(v) + eps)
+    d = (m1_new + alpha * o2) / (ops.sqrt(v_new) + eps)
+    # param = param - lr*(d + weight_decay*param)
+    param_new = param - lr * (d + weight_decay * param)
+    return param_new, m1_new, v_new, chunk_new
+
+
+def is_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`."""
+    # if t > 1 and (t - 1) % frequency == 0:
+    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+    # if ndim(param) >= 2:
+    ge = ndim >= 2
+    return (both(and_1, negation(ge)),)
+
+
+def t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
+    param, m1, m2, v, chunk, g, beta1, beta2, beta3, alpha, eps, lr, weight_decay,
+):
+    """`t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`: one tensor."""
+    # m2 = keep[2]*m2 + take[2]*chunk
+    m2_new = 1.0 * m2 + beta3 * chunk
+    # m1 = keep[0]*m1 + take[0]*g
+    m1_new = 1.0 * m1 + beta1 * g
+    # v = keep[1]*v + take[1]*g**2
+    v_new = 1.0 * v + beta2 * (g * g)
+    # chunk = chunk + g
+    chunk_new = 0 + g
+    # d = (o1 + alpha*o2)/(sqrt(v) + eps)
+    d = (m1_new + alpha * m2_new) / (ops.sqrt(v_new) + eps)
+    # param = param - lr*(d + weight_decay*param)
+    param_new = param - lr * (d + weight_decay * param)
+    return param_new, m1_new, m2_new, v_new, chunk_new
+
+
+PROGRAM = Program(
+    rule="m3",
+    digest="89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b",
+    settled={"maximize": False, "moments": 'sum'},
+    matrix="units",
+    vectors=True,
+    slots=(
+        Slot("m1", "elem", "float", "", start_m1, ("param",)),
+        Slot("m2", "elem", "float", "", start_m2, ("param",)),
+        Slot("v", "elem", "float", "", start_v, ("param",)),
+        Slot("chunk", "elem", "float", "", start_chunk, ("param",)),
+        Slot("o2", "elem", "float", "", start_o2, ("param",)),
+    ),
+    variants=(
+        Variant(
+            "t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2",
+            is_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            (
+                Each("tensor", t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new", "o2_new")),
+            ),
+            {"param": "param_new", "m1": "m1_new", "m2": "m2_new", "v": "v_new", "chunk": "chunk_new", "o2": "o2_new"},
+            True,
+        ),
+        Variant(
+            "not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2",
+            is_not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            (
+                Each("tensor", not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
+            ),
+            {"param": "param_new", "m1": "m1_new", "v": "v_new", "chunk": "chunk_new"},
+            True,
+        ),
+        Variant(
+            "not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2",
+            is_not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            (
+                Each("tensor", not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
+            ),
+            {"param": "param_new", "m1": "m1_new", "v": "v_new", "chunk": "chunk_new"},
+            True,
+        ),
+        Variant(
+            "t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2",
+            is_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            (
+                Each("tensor", t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new")),
+            ),
+            {"param": "param_new", "m1": "m1_new", "m2": "m2_new", "v": "v_new", "chunk": "chunk_new", "o2": "m2_new"},
+            True,
+        ),
+    ),
+)
