@@ -632,6 +632,146 @@ class Lion(Optimizer):
         name: str | None = None,
     ) -> None: ...
 
+class M3(Optimizer):
+    """Multi-scale momentum Muon, Algorithm 1 of Nested Learning.
+
+    Two momenta, of the gradient at every step and of its sums over chunks of `frequency` steps, each made nearly
+    orthogonal, added, and divided by the root of the squared gradients. Tensors below two axes pass the iteration
+    unchanged. The paper sums all three (so that v grows as in Adagrad) and publishes neither `frequency` nor
+    `ns_steps`; dividing by the root of v undoes part of the orthogonality, and that is what the paper does.
+
+    Reference: arXiv 2512.24695.
+
+    Args:
+        learning_rate: learning rate (>= 0)
+        beta_1: weight of a gradient in m1; decay if moments is ema ([0, 1])
+        beta_2: the same of squared gradients in v ([0, 1])
+        beta_3: the same of a chunk's sum in m2 ([0, 1])
+        alpha: weight of the slow momentum (>= 0)
+        epsilon: added to the denominator (> 0)
+        ns_steps: Newton-Schulz steps; the paper gives no number (int >= 0)
+        ns_a: weight of x in a step: a*x + (b*y + c*y*y)*x
+        ns_b: weight of y = x*transpose(x)
+        ns_c: weight of its square
+        ns_eps: smallest norm that is divided by (> 0)
+        frequency: steps of a chunk; the paper gives no number (int >= 1)
+        moments: as in Algorithm 1, or averages
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        maximize: climb instead of descend
+        clipnorm: largest norm of a gradient
+        clipvalue: largest magnitude of an entry of a gradient
+        global_clipnorm: largest norm of all gradients together
+        use_ema: keep an average of the weights, which Keras takes when training ends
+        ema_momentum: decay of that average
+        ema_overwrite_frequency: steps after which the average replaces the weights
+        loss_scale_factor: what the loss is multiplied by, and gradients divided
+        gradient_accumulation_steps: gradients of as many calls make one step
+        name: what Keras calls the optimizer
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        *,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        beta_3: float = 0.9,
+        alpha: float = 1.0,
+        epsilon: float = 1e-08,
+        ns_steps: int = 5,
+        ns_a: float = 1.5,
+        ns_b: float = -0.5,
+        ns_c: float = 0.0,
+        ns_eps: float = 1e-07,
+        frequency: int = 10,
+        moments: Literal["sum", "ema"] = "sum",
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
+class Muon(Optimizer):
+    """Orthogonalised momentum; AdamW for everything that is not a matrix.
+
+    The momentum of a matrix is driven to the nearest orthogonal matrix by a few Newton-Schulz steps, so that all
+    its directions count alike. Tensors with more than two axes are seen as output units by the rest. Biases, norms
+    and other tensors below two axes get AdamW, and so does every group with `rule="adamw"` (embeddings and the last
+    layer should). The iteration runs in float32 or wider, where that of torch's optimizer of this name runs in
+    bfloat16.
+
+    Reference: https://kellerjordan.github.io/posts/muon, arXiv 2502.16982.
+
+    Args:
+        learning_rate: learning rate (>= 0)
+        momentum: decay of the gradient average ([0, 1))
+        nesterov: look ahead: blend the gradient into the average once more
+        ns_steps: Newton-Schulz steps (int >= 0)
+        ns_a: weight of x in a step: a*x + (b*y + c*y*y)*x
+        ns_b: weight of y = x*transpose(x)
+        ns_c: weight of its square
+        epsilon: smallest norm that is divided by (> 0)
+        adjust_lr_fn: scale: sqrt(max(1, rows/cols)), or 0.2*sqrt(max(rows, cols)) for learning rates tuned for
+            AdamW
+        weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        adamw_lr: learning rate (>= 0)
+        adamw_beta1: decay of the gradient average ([0, 1))
+        adamw_beta2: decay of the average of squared gradients ([0, 1))
+        adamw_eps: added to the denominator (>= 0)
+        adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
+        adamw_amsgrad: divide by the largest average of squared gradients so far
+        rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        maximize: climb instead of descend
+        clipnorm: largest norm of a gradient
+        clipvalue: largest magnitude of an entry of a gradient
+        global_clipnorm: largest norm of all gradients together
+        use_ema: keep an average of the weights, which Keras takes when training ends
+        ema_momentum: decay of that average
+        ema_overwrite_frequency: steps after which the average replaces the weights
+        loss_scale_factor: what the loss is multiplied by, and gradients divided
+        gradient_accumulation_steps: gradients of as many calls make one step
+        name: what Keras calls the optimizer
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        *,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        ns_a: float = 3.4445,
+        ns_b: float = -4.775,
+        ns_c: float = 2.0315,
+        epsilon: float = 1e-07,
+        adjust_lr_fn: Literal["original", "match_rms_adamw"] = "original",
+        weight_decay: float = 0.1,
+        adamw_lr: float = 0.001,
+        adamw_beta1: float = 0.9,
+        adamw_beta2: float = 0.999,
+        adamw_eps: float = 1e-08,
+        adamw_weight_decay: float = 0.01,
+        adamw_amsgrad: bool = False,
+        rule: Literal["muon", "adamw"] = "muon",
+        maximize: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
 class NAdam(Optimizer):
     """Adam with Nesterov momentum, torch conventions.
 
