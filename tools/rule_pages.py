@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from optgen.explain import Explanation, VariantData
@@ -21,6 +24,10 @@ HEADS = {
     "random": "Random numbers",
     "library": "Library calls between sweeps",
 }
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "convergence.json"
+#: In pages that people write, what stands between `<!-- made: WHAT ... -->` and `<!-- end -->` is made: `equations
+#: RULE`, `arguments RULE`, `bytes RULE; A=1; A=1 B=2` (the defaults, then each set of options), `convergence`.
+_PART = re.compile(r"(<!-- made: (?P<what>\w+)(?P<rest>[^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 INDEX_MADE = "<!-- Made from specs/ by tools/rule_pages.py. -->"
 
 
@@ -249,6 +256,92 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
+def _families(docs: Path) -> dict[str, str]:
+    """Pages that people write, by file name, with the parts between marks made anew; see `_PART`."""
+    found: dict[str, str] = {}
+    for page in sorted(docs.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if _PART.search(text):
+            found[page.name] = _PART.sub(_made, text)
+    return found
+
+
+def _made(part: re.Match[str]) -> str:
+    from optgen.spec.loader import load
+
+    first, *options = (entry.strip() for entry in part["rest"].split(";"))
+    match part["what"]:
+        case "equations":
+            body = _equations(load(first))
+        case "arguments":
+            body = _table(("name", "default", "domain", "meaning"), list(_hypers(load(first))))
+        case "bytes":
+            rows = [_bytes(load(first), entry) for entry in ["", *options]]
+            body = _table(("options", "state", "moved", "sweeps"), rows)
+        case "convergence":
+            body = _convergence()
+        case what:
+            raise ValueError(f"a page asks for {what!r}, which nothing makes")
+    return f"{part[1]}\n{body}\n\n{part[4]}"
+
+
+def _equations(spec: Spec) -> str:
+    from optgen.algebra.latex import to_latex
+
+    return f"```math\n{to_latex(spec).replace('align*', 'aligned')}\n```"
+
+
+def _bytes(spec: Spec, options: str) -> tuple[str, str, str, str]:
+    """A row: bytes of state per float32 parameter, and bytes that a step moves, by the planner."""
+    from optgen.explain import explain
+
+    given = dict(_setting(spec, word) for word in options.split())
+    found = explain(spec, given)
+    moved = str(found["bytes_per_param"])
+    if len(found["variants"]) > 1:
+        moved = "<br>".join(f"{v['bytes_per_param']} where `{v['when']}`" for v in found["variants"])
+    shown = f"`{options}`" if options else "none: the defaults"
+    return shown, str(found["state_bytes_per_param"]), moved, str(len(found["sweeps"]))
+
+
+def _setting(spec: Spec, word: str) -> tuple[str, Value]:
+    name, _, text = word.partition("=")
+    hyper = spec.hypers.get(name)
+    if hyper is None or hyper.kind == "choice":
+        return name, text
+    if hyper.kind == "bool":
+        return name, text == "true"
+    return name, int(text) if hyper.kind == "int" else float(text)
+
+
+def _convergence() -> str:
+    data = cast("dict[str, Any]", json.loads(RESULTS.read_text(encoding="utf-8")))
+    parts = [f"Measured {data['date']} on {data['machine']['processor']}, one thread, `{data['command']}`."]
+    for task, rows in cast("Mapping[str, Mapping[str, Any]]", data["summary"]).items():
+        target = next(iter(rows.values()))["target"]
+        head = ("rule", "rate", "runs that met it", "steps", "seconds", "last loss", "cos of blocks", "cos of parts")
+        cells = [
+            (
+                rule,
+                f"{row['lr']:g}",
+                f"{row['reached']} of {row['of']}",
+                _range(row["steps_to_target"]),
+                _range(row["seconds_to_target"]),
+                _range(row["last_loss"]),
+                f"{row['cosine_between_blocks'][0]:.2f}",
+                f"{row['cosine_between_parts_of_a_batch'][0]:.2f}",
+            )
+            for rule, row in rows.items()
+        ]
+        parts += [f"**{task}**, until the validation loss is {target}:", _table(head, cells)]
+    return "\n\n".join(parts)
+
+
+def _range(values: Sequence[float | None]) -> str:
+    middle, low, high = ("never" if x is None else f"{x:.3g}" for x in values)
+    return f"{middle} ({low} to {high})"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -276,7 +369,6 @@ def main() -> None:
     """Writes the pages, or compares them."""
     import argparse
     import sys
-    from pathlib import Path
 
     from optgen.spec.loader import load, shipped
 
@@ -284,8 +376,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
     options = parser.parse_args()
     docs = Path(__file__).resolve().parents[1] / "docs"
-    made = pages([load(name) for name in shipped()])
+    families = _families(docs)
+    made = pages([load(name) for name in shipped()]) | families
     there = [*sorted((docs / "rules").glob("*.md")), docs / "functions.md", docs / "transforms.md"]
+    there += [docs / name for name in families]
     found = {path.relative_to(docs).as_posix(): path.read_text(encoding="utf-8") for path in there if path.is_file()}
     changed = differing(made, found)
     if options.check:
