@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*direction of descent")
 
 
 class JaxStepper:
-    """The optax transformation, jitted: one program per net."""
+    """The optax transformation, operation by operation: compiling each net would take longer."""
 
     def __init__(self, net: Net, params: Mapping[str, Array], laplacian: str, hypers: Mapping[str, Any]) -> None:
         spelled = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2"}
@@ -36,7 +36,7 @@ class JaxStepper:
         assert list(dict.fromkeys(players.values())) == order
         self.rule, self.now = rule, {name: jnp.asarray(x) for name, x in params.items()}
         self.state = rule.init(self.now)
-        self.update = jax.jit(rule.apply)
+        self.update = rule.apply
 
     def step(self, g: Mapping[str, Array]) -> None:
         self.now, self.state = self.update({name: jnp.asarray(x) for name, x in g.items()}, self.state, self.now)
