@@ -89,7 +89,7 @@ MODELS = (
     Model("resnet50", resnet50),
     Model(SMALL, lambda: many_small(1000, 256)),
 )
-DRY_MODELS = (Model(LARGE, lambda: many_small(2, 40)), Model(SMALL, lambda: many_small(2, 8)))
+DRY_MODELS = (Model("2 x 40", lambda: many_small(2, 40)),)
 
 
 @dataclass
@@ -125,7 +125,7 @@ def wait() -> None:
 
 def device_seconds(step: Step) -> float:
     """Median time of a step on the device, by events around each."""
-    for _ in range(1 if DRY else 3):
+    for _ in range(0 if DRY else 3):
         step()
     wait()
     times: list[float] = []
@@ -459,11 +459,10 @@ def main() -> int:
     result |= {"left_out": budget.left_out, "seconds": budget.spent}
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    wrong = any(check["ok"] is False for check in result["correctness"])
-    return int(
-        wrong
-        or any(str(result[name]).startswith(("differs", "the last")) for name in ("graph_follows", "beyond_int32"))
-    )
+    wrong = [check["rule"] for check in result["correctness"] if check["ok"] is False]
+    wrong += [name for name in ("graph_follows", "beyond_int32") if "differ" in result[name]]
+    print(f"does not hold: {', '.join(wrong) or 'nothing that was looked at'}")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

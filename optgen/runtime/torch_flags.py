@@ -24,7 +24,7 @@ FLAGS: Final[Mapping[str, bool | None]] = MappingProxyType(
 POLICY: Final = (
     (MAXIMIZE, "climb instead of descend"),
     ("foreach, fused", "accepted and ignored: a step is always one call for all tensors"),
-    ("capturable", "refused on the CPU: it is for CUDA graphs"),
+    ("capturable", "for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU"),
     ("differentiable", "refused: a step works in place, outside autograd"),
 )
 
