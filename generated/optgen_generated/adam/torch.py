@@ -71,7 +71,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters

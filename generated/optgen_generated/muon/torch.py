@@ -124,7 +124,7 @@ class Muon(Optimizer):
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
