@@ -36,7 +36,7 @@ class ADOPT(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -89,7 +89,7 @@ class AdEMAMix(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -142,7 +142,7 @@ class AdaBelief(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -191,7 +191,7 @@ class Adadelta(Optimizer):
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -243,7 +243,7 @@ class Adafactor(Optimizer):
         relative_step: lr is an upper bound of 1/sqrt(t), as in torch; false takes lr as it is
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -295,7 +295,7 @@ class Adagrad(Optimizer):
         eps: added to the denominator (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -348,7 +348,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -400,7 +400,7 @@ class AdamW(Optimizer):
         amsgrad: divide by the largest average of squared gradients so far
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -450,7 +450,7 @@ class Adamax(Optimizer):
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -502,7 +502,7 @@ class Adan(Optimizer):
         no_prox: true shrinks weights by lr*weight_decay before the step instead
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -553,7 +553,7 @@ class LaProp(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -603,7 +603,7 @@ class Lamb(Optimizer):
         max_norm: largest weight norm that counts; .inf for no limit (> 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -652,7 +652,7 @@ class Lion(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -711,7 +711,7 @@ class M3(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -783,7 +783,7 @@ class Muon(Optimizer):
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -845,7 +845,7 @@ class NAdam(Optimizer):
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -930,7 +930,7 @@ class NCE(Optimizer):
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1026,7 +1026,7 @@ class NEAT(Optimizer):
             of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1097,7 +1097,7 @@ class NGAdam(Optimizer):
             of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1166,7 +1166,7 @@ class NSA(Optimizer):
             of equal size), or meet by flat index (overlap, pad)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1258,7 +1258,7 @@ class Nested(DepthOptimizer):
         depths: whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from name patterns
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1344,7 +1344,7 @@ class NovoGrad(Optimizer):
         grad_averaging: new gradients weigh 1 - beta1, not 1, from the second update on
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1396,7 +1396,7 @@ class RAdam(Optimizer):
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1448,7 +1448,7 @@ class RMSprop(Optimizer):
         centered: divide by the standard deviation, not the root mean square
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1500,7 +1500,7 @@ class SGD(Optimizer):
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
@@ -1549,7 +1549,7 @@ class Signum(Optimizer):
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
-        capturable: refused on the CPU: it is for CUDA graphs
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
         differentiable: refused: a step works in place, outside autograd
         backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
         state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
