@@ -44,3 +44,9 @@ def test_memory_chunks_groups_and_random_bits() -> None:
     """Tensors lie in memory as they like, totals are of all chunks, random bits are those of every backend."""
     (line,) = simulated("simulated_layouts")
     assert json.loads(line) == []
+
+
+def test_arrays_of_no_framework() -> None:
+    """An array is known by its interface alone: its memory changes in place."""
+    (line,) = simulated("simulated_arrays")
+    assert json.loads(line) == []
