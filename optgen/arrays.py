@@ -1,7 +1,7 @@
 """Rules on arrays that are no framework's: anything with ``__cuda_array_interface__``, such as CuPy's or numba's.
 
     from optgen.arrays import Stepper
-    step = Stepper("adamw", {"w": w, "b": b}, lr=1e-3)      # arrays on a GPU, changed in place
+    step = Stepper("my_rule.yaml", {"w": w, "b": b}, lr=1e-3)      # arrays on a GPU, changed in place
     step({"w": dw, "b": db}, stream=stream)
 
 Kernels are numba-cuda's. They work on the arrays' own memory and are queued on the stream that is given, and nobody
