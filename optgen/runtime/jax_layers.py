@@ -16,7 +16,7 @@ from optgen.runtime.arrangement import Arrangement, layers_of
 from optgen.runtime.array_program import Each, Program
 from optgen.runtime.array_step import Leaf, Plan
 from optgen.runtime.graph import unconnected
-from optgen.runtime.jax_program import ARRAYS
+from optgen.runtime.jax_program import ARRAYS, SELECTING
 from optgen.runtime.rule_info import Hypers, RuleInfo, meta_of
 
 #: A value for each parameter of the tree, or by patterns of their names.
@@ -103,7 +103,8 @@ def lay_out(
             found[i] = replace(found[i], slots=tuple(s for s in program.slots if s.name in wanted))
     graph = array_step.graph_of(rule, layers, [found[i] for i in ordered], how.laplacian, how.coupling)
     alone = tuple(unconnected(layers.edges, layers.names))
-    plan = Plan(ARRAYS, rule, program, found, graph, alone, layers.edges, how.laplacian, how.coupling)
+    words = SELECTING if rule.reach == "elem" else ARRAYS
+    plan = Plan(words, rule, program, found, graph, alone, layers.edges, how.laplacian, how.coupling)
     return Laid(plan, params)
 
 

@@ -88,4 +88,21 @@ class JaxArrays:
         return jax.lax.switch(index, branches)
 
 
+class SelectingArrays(JaxArrays):
+    """For rules whose elements depend on nothing else: every branch is computed and one is selected, element by element.
+
+    XLA makes one loop of that, where a conditional keeps buffers of its own and copies what its branches leave alone.
+    """
+
+    def switch(self, conditions: Sequence[Value], branches: Sequence[Callable[[], list[Any]]]) -> list[Any]:
+        def chosen(*values: Value) -> Value:
+            found = values[-1]
+            for holds, value in reversed(list(zip(conditions, values[:-1], strict=False))):
+                found = value if value is found else jnp.where(holds, value, found)
+            return found
+
+        return jax.tree.map(chosen, *(branch() for branch in branches))
+
+
 ARRAYS: Final[Arrays] = JaxArrays()
+SELECTING: Final[Arrays] = SelectingArrays()
