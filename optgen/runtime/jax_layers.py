@@ -116,9 +116,9 @@ def _stacks(program: Program, rule: RuleInfo, asked: Asked, arrays: Sequence[tup
     found = [_stack_of(name, asked.stacked) for name, _ in arrays]
     for pattern in asked.stacked:
         if not any(_stack_of(name, [pattern]) for name, _ in arrays):
-            names = [name.rpartition("/")[0] or name for name, _ in arrays]
+            names = {name[:i] for name, _ in arrays for i, sign in enumerate(f"{name}/") if sign == "/"}
             raise UsageError(
-                f'stacked= names "{pattern}", and no parameter lies there. {suggest(pattern, names)}'.rstrip()
+                f'stacked= names "{pattern}", and no parameter lies there. {suggest(pattern, sorted(names))}'.rstrip()
             )
     lengths: dict[str, tuple[str, int]] = {}
     for (name, shape), stack in zip(arrays, found, strict=True):

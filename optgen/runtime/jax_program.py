@@ -89,9 +89,9 @@ class JaxArrays:
 
 
 class SelectingArrays(JaxArrays):
-    """For rules whose elements depend on nothing else: every branch is computed and one is selected, element by element.
+    """For rules whose elements depend on nothing else: every branch is computed, and one is selected for each element.
 
-    XLA makes one loop of that, where a conditional keeps buffers of its own and copies what its branches leave alone.
+    XLA makes one loop of that, where a conditional keeps buffers of its own and copies what branches leave alone.
     """
 
     def switch(self, conditions: Sequence[Value], branches: Sequence[Callable[[], list[Any]]]) -> list[Any]:

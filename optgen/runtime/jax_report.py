@@ -82,7 +82,7 @@ def describe(site: Site, rule: RuleInfo, static: Hypers, arrays: Sequence[jax.Ar
 
 def _path(site: Site, arrays: Sequence[jax.Array]) -> str:
     """What a step in place runs for these arrays."""
-    devices = {device for x in arrays if not isinstance(x, Tracer) for device in x.devices()}
+    devices = {device for x in arrays if not isinstance(x, Tracer) for device in x.sharding.device_set}
     platforms = {device.platform for device in devices} or {jax.default_backend()}
     if platforms != {"cpu"}:
         return f"{PLAIN}: the kernels are for the CPU, and the parameters lie on {', '.join(sorted(platforms))}"

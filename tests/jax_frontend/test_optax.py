@@ -149,6 +149,11 @@ def test_the_step_in_place_reuses_every_buffer(name: str) -> None:
     assert text.count("may-alias") + text.count("must-alias") >= len(donated)
 
 
+def stepped(params: object, grads: object, size: int = 3) -> object:
+    """A step with the state of a parameter of some size."""
+    return made("adamw").apply(grads, made("adamw").init({"w": jnp.ones(size)}), params)
+
+
 PEERS = {
     "adamw": (optax.adamw(0.1, weight_decay=0.1), {"weight_decay": 0.1}),
     "lion": (optax.lion(0.1, weight_decay=0.1), {"weight_decay": 0.1}),
@@ -193,6 +198,18 @@ def test_the_order_of_layers() -> None:
         (lambda: made("adamw").init({"n": jnp.arange(3)}), UsageError, 'the parameter "n" is int32'),
         (lambda: made("adamw").update({"a": 1.0}, made("adamw").init(PARAMS), PARAMS), UsageError, "different trees"),
         (lambda: made("adamw").update(PARAMS, made("lion").init(PARAMS), PARAMS), UsageError, 'the state has no "v"'),
+        (lambda: made("adamw").init({"n": 1.0}), UsageError, 'the parameter "n" is the Python number 1.0'),
+        (lambda: made("adamw").init({"n": "text"}), UsageError, 'the parameter "n" is str, no array'),
+        (lambda: made("adamw", jnp.float32(jnp.nan)), HyperError, "lr must be >= 0, got nan"),
+        (lambda: made("adamw", jnp.ones(2)), HyperError, r"lr must be a single number, got an array of shape \(2,\)"),
+        (lambda: stepped({"w": jnp.ones(3)}, {"w": jnp.ones(2)}), UsageError, r'gradient of "w" is \(2,\), the param'),
+        (lambda: stepped({"w": jnp.ones(3)}, {"w": jnp.arange(3)}), UsageError, 'gradient of "w" is int32'),
+        (lambda: stepped({"w": jnp.ones(3)}, {"w": None}), UsageError, '"w" has no gradient; mask'),
+        (
+            lambda: stepped({"w": jnp.ones(3)}, {"w": jnp.ones(3)}, 2),
+            UsageError,
+            r'state "m" of "w" is \(2,\), and must',
+        ),
         (lambda: made("neat", order=["a"]).init(PARAMS), UsageError, 'does not name the layer of "b/'),
         (lambda: optgen.jax.adamvv, AttributeError, "did you mean"),
     ],
