@@ -132,8 +132,11 @@ class Kernels:
         self.hypers: list[str] = list(manifest["hypers"])
         self._domains = [self.rule.hyper(name) for name in layout.traced]
         self._columns = [self.hypers.index(name) if name in self.hypers else -1 for name in layout.traced]
+        # rows of the tables go from layer to layer: those that read one another lie near one another
+        self._order = sorted(range(len(plan.leaves)), key=lambda i: (plan.leaves[i].layer, i))
+        self._row = np.argsort(self._order).astype(np.int64)
         self._own = [
-            (i, self.hypers.index(name), float(value))
+            (int(self._row[i]), self.hypers.index(name), float(value))
             for i, leaf in enumerate(plan.leaves)
             for name, value in leaf.own.items()
             if name in self.hypers
@@ -168,8 +171,8 @@ class Kernels:
             bench = self._bench()
         tables = bench.tables
         tables.hyper[:] = row
-        for leaf, column, value in self._own:
-            tables.hyper[leaf, column] = value
+        for row_of_leaf, column, value in self._own:
+            tables.hyper[row_of_leaf, column] = value
         tables.inputs[:] = _array(inputs, self.layout.real, (len(self.inputs),))
         done = int(ctypes.c_int32.from_address(count).value)
         bench.address[bench.place] = arguments[bench.source] + bench.offset
@@ -226,19 +229,20 @@ class Kernels:
                 *rest, last = contiguous(leaf.shape)
                 for column, slot in enumerate(module.manifest["slots"]):
                     if slot["extent"] == "elem" and slot["role"] != "scratch":
-                        tables.set_layout(t, column, (last, *rest))
+                        tables.set_layout(int(self._row[t]), column, (last, *rest))
 
     def _bench(self) -> _Bench:
         """Tables for one step at a time, and where each buffer's address goes in them."""
         layout, plan, params = self.layout, self.layout.laid.plan, self.layout.laid.params
         infos = [
-            TensorInfo(self._units_first(leaf), leaf.layer, leaf.role, leaf.meta.depth, str(each))
-            for leaf, each in zip(plan.leaves, self.sets, strict=True)
+            TensorInfo(self._units_first(leaf), leaf.layer, leaf.role, leaf.meta.depth, str(self.sets[i]))
+            for i, leaf in ((i, plan.leaves[i]) for i in self._order)
         ]
         tables = Tables(
             self.modules,
             infos,
-            self.module_of,
+            [self.module_of[i] for i in self._order],
+            numbers=self._order,
             edges=plan.edges,
             laplacian=plan.laplacian,
             coupling=plan.coupling,
@@ -250,7 +254,8 @@ class Kernels:
         casts: list[_Cast] = []
 
         def place(array: int, buffer: int, column: int, step: int) -> None:
-            places.extend((leaf * width + column, buffer, i * step) for i, leaf in enumerate(params[array].leaves))
+            rows = self._row[params[array].leaves]
+            places.extend((int(row) * width + column, buffer, i * step) for i, row in enumerate(rows))
 
         for i, (param, gradient) in enumerate(zip(params, layout.gradients, strict=True)):
             numel = plan.leaves[param.first].meta.numel if param.leaves else 0
@@ -265,14 +270,14 @@ class Kernels:
                 continue
             copy = np.zeros(count * entries, dtype=slot["dtype"])
             casts.append(_Cast(at, dtype, copy))
-            tables.address[params[i].leaves, column] = copy.ctypes.data + entries * item * np.arange(count)
+            tables.address[self._row[params[i].leaves], column] = copy.ctypes.data + entries * item * np.arange(count)
         for i, param in enumerate(params):
             slots = self._manifest_of(param.first)["slots"] if param.leaves else []
             column = next((c for c, slot in enumerate(slots) if slot["role"] == "counter"), None)
             if column is None:
                 continue
             own = counters[param.first : param.leaves.stop]
-            tables.address[param.leaves, column] = own.ctypes.data + own.itemsize * np.arange(len(own))
+            tables.address[self._row[param.leaves], column] = own.ctypes.data + own.itemsize * np.arange(len(own))
             if layout.counted:
                 casts.append(_Cast(len(params) + len(layout.slots) + i, "int32", own))
         where, source, offset = np.array(places, dtype=np.int64).reshape(-1, 3).T
