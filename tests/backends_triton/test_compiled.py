@@ -49,10 +49,9 @@ def kind(rule: str) -> tuple[object, ...]:
 
 
 def spread() -> list[tuple[str, str]]:
-    """A rule of each kind, each for one of the other targets in turn."""
-    rules = {kind(rule): rule for rule in reversed(shipped())}
-    others = [target for target in TARGETS if target != "sm_90"]
-    return [(rule, others[i % len(others)]) for i, rule in enumerate(sorted(rules.values()))]
+    """A rule of several sweeps for each of the other targets, no two of one kind."""
+    rules = sorted({kind(rule): rule for rule in reversed(shipped()) if module(rule).sweeps > 1}.values())
+    return list(zip(rules, (target for target in TARGETS if target != "sm_90"), strict=False))
 
 
 def not_as_planned(rule: str, target: str) -> list[str]:
