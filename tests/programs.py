@@ -33,6 +33,13 @@ def check_reports(lines: Sequence[str], rules: Sequence[str]) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def runs_of(rule: str) -> int:
+    """Runs of the driver in a step: one, and one more for each stop at which a library is called, or readied for."""
+    made = view(to_kernels(load(rule), {}, "float32")).variants
+    stops = {call.boundary for variant in made for call in variant.calls}
+    return 1 + len(stops | {0}) if stops else 1
+
+
 def calls_a_library(rule: str) -> bool:
     """Whether the kernels of a rule stop for matrix products, for which backends of graphics processors refuse it."""
     return any(variant.calls for variant in view(to_kernels(load(rule), {}, "float32")).variants)

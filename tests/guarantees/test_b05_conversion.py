@@ -18,7 +18,9 @@ from tests.guarantees import shelf
 #: float64 on both sides, a few hundred roundings of numbers near 1 or below.
 BOUND = 1e-12
 
-TORCHS = [cls for cls in shelf.CLASSES if hasattr(torch.optim, cls.RULE.class_name)]
+#: Not those of several rules: torch has an optimizer for each.
+SINGLE = [cls for cls in shelf.CLASSES if not cls.RULE.arms]
+TORCHS = [cls for cls in SINGLE if hasattr(torch.optim, cls.RULE.class_name)]
 
 #: Options of torch's classes beyond the numbers that `lively` sets, where the rule has them too.
 OPTIONS = ({}, {"amsgrad": True}, {"centered": True}, {"nesterov": True, "dampening": 0.0}, {"maximize": True})
@@ -152,7 +154,7 @@ def test_own_keys_and_several_groups_go_along(cls: type[Optimizer]) -> None:
         assert made.param_groups[1]["lr"] is not theirs.param_groups[1]["lr"]
 
 
-@pytest.mark.parametrize("cls", [c for c in shelf.CLASSES if c not in TORCHS], ids=shelf.name_of)
+@pytest.mark.parametrize("cls", [c for c in SINGLE if c not in TORCHS], ids=shelf.name_of)
 def test_a_rule_that_torch_has_not_says_so(cls: type[Optimizer]) -> None:
     named = shelf.parameters()
     with pytest.raises(StateError, match="there is nothing to convert"):

@@ -52,6 +52,8 @@ def test_every_known_mark_of_others_is_taken(cls: type[Optimizer]) -> None:
 @every
 def test_settings_of_one_group_are_its_own(cls: type[Optimizer]) -> None:
     """A group whose rate is 0 stands still, whatever the others do, for rules that scale all they do by the rate."""
+    if cls.RULE.arms:
+        pytest.skip("each of several rules has a rate of its own")
     named = shelf.parameters()
     optimizer = shelf.make(cls, [{"params": named[:2], "lr": 0.0}, {"params": named[2:]}])  # type: ignore[arg-type]
     before = [param.detach().clone() for _, param in named]

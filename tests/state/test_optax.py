@@ -30,6 +30,7 @@ OTHERS = {
     "adafactor": "another tree|shape",  # one number stands for what is not kept
     "adagrad": "no count of steps",
     "adan": "optax keeps v",  # averages other differences
+    "muon": "optax keeps inner_states",  # of two optimizers
     "nadam": "no product",
     "signum": "optax keeps ema",
 }
