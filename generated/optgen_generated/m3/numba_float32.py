@@ -1,6 +1,6 @@
 """Kernels of the rule m3 in float32, generated from m3.yaml.
 
-spec 89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b
+spec cae22ee4f9ca3fa0c9acd0f0222118f3d3394292609588902116c85a3f42af9d
 made by: optgen build m3 --backend numba --set maximize=false --set moments=sum
 """
 
@@ -36,7 +36,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'm3',
  'class': 'M3',
- 'digest': '89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b',
+ 'digest': 'cae22ee4f9ca3fa0c9acd0f0222118f3d3394292609588902116c85a3f42af9d',
  'backend': 'numba',
  'settled': {'maximize': False, 'moments': 'sum'},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},
@@ -91,13 +91,13 @@ MANIFEST = {'abi': 1,
  'select': 'select_variant',
  'inexact': ['newton_schulz'],
  'stages': [[['stage_0_tensor', 'tensor']], [['stage_1_tensor', 'tensor']], [['stage_2_tensor', 'tensor']]],
- 'variants': [{'name': 't_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2',
-               'when': 't > 1 and (t - 1) % frequency == 0 and ndim(param) >= 2',
+ 'variants': [{'name': 'ends_ndim_param_ge_2',
+               'when': 'ends and ndim(param) >= 2',
                'slots': ['m1', 'm2', 'v', 'chunk', 'o2'],
-               'sweeps': [{'function': 't_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1',
+               'sweeps': [{'function': 'ends_ndim_param_ge_2_sweep_1',
                            'streams': [['slot', 3, 'rw'], ['slot', 5, 'r'], ['slot', 2, 'rw'], ['slot', 1, 'r']],
                            'totals': []},
-                          {'function': 't_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2',
+                          {'function': 'ends_ndim_param_ge_2_sweep_2',
                            'streams': [['slot', 4, 'rw'],
                                        ['slot', 1, 'r'],
                                        ['slot', 8, 'r'],
@@ -111,13 +111,13 @@ MANIFEST = {'abi': 1,
                          [{'function': 'newton_schulz', 'operand': 3, 'target': 8, 'numbers': [7, 8, 9, 10, 11]},
                           {'function': 'newton_schulz', 'operand': 2, 'target': 9, 'numbers': [7, 8, 9, 10, 11]}],
                          []]},
-              {'name': 'not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2',
-               'when': 'not (t > 1 and (t - 1) % frequency == 0) and ndim(param) >= 2',
+              {'name': 'not_ends_ndim_param_ge_2',
+               'when': 'not (ends) and ndim(param) >= 2',
                'slots': ['m1', 'v', 'chunk', 'o2'],
-               'sweeps': [{'function': 'not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1',
+               'sweeps': [{'function': 'not_ends_ndim_param_ge_2_sweep_1',
                            'streams': [['slot', 2, 'rw'], ['slot', 1, 'r']],
                            'totals': []},
-                          {'function': 'not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2',
+                          {'function': 'not_ends_ndim_param_ge_2_sweep_2',
                            'streams': [['slot', 4, 'rw'],
                                        ['slot', 1, 'r'],
                                        ['slot', 5, 'rw'],
@@ -129,10 +129,10 @@ MANIFEST = {'abi': 1,
                'calls': [[],
                          [{'function': 'newton_schulz', 'operand': 2, 'target': 8, 'numbers': [7, 8, 9, 10, 11]}],
                          []]},
-              {'name': 'not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2',
-               'when': 'not (t > 1 and (t - 1) % frequency == 0) and not (ndim(param) >= 2)',
+              {'name': 'not_ends_not_ndim_param_ge_2',
+               'when': 'not (ends) and not (ndim(param) >= 2)',
                'slots': ['m1', 'v', 'chunk', 'o2'],
-               'sweeps': [{'function': 'not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1',
+               'sweeps': [{'function': 'not_ends_not_ndim_param_ge_2_sweep_1',
                            'streams': [['slot', 2, 'rw'],
                                        ['slot', 1, 'r'],
                                        ['slot', 4, 'rw'],
@@ -142,10 +142,10 @@ MANIFEST = {'abi': 1,
                            'totals': []},
                           None],
                'stored': [[], ['step'], []]},
-              {'name': 't_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2',
-               'when': 't > 1 and (t - 1) % frequency == 0 and not (ndim(param) >= 2)',
+              {'name': 'ends_not_ndim_param_ge_2',
+               'when': 'ends and not (ndim(param) >= 2)',
                'slots': ['m1', 'm2', 'v', 'chunk', 'o2'],
-               'sweeps': [{'function': 't_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1',
+               'sweeps': [{'function': 'ends_not_ndim_param_ge_2_sweep_1',
                            'streams': [['slot', 3, 'rw'],
                                        ['slot', 5, 'rw'],
                                        ['slot', 2, 'rw'],
@@ -159,7 +159,7 @@ MANIFEST = {'abi': 1,
 
 
 @segment
-def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
+def ends_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
     m2_at = f4_stream(streams[0], n)
     chunk_at = f4_stream(streams[1], n)
     m1_at = f4_stream(streams[2], n)
@@ -180,7 +180,7 @@ def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1(n, streams, scalars, t
 
 
 @segment
-def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2(n, streams, scalars, totals):
+def ends_ndim_param_ge_2_sweep_2(n, streams, scalars, totals):
     v_at = f4_stream(streams[0], n)
     g_at = f4_stream(streams[1], n)
     scratch0_at = f4_stream(streams[2], n)
@@ -214,7 +214,7 @@ def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2(n, streams, scalars, t
 
 
 @segment
-def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
+def not_ends_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
     m1_at = f4_stream(streams[0], n)
     g_at = f4_stream(streams[1], n)
     beta1 = f4(scalars[1])
@@ -227,7 +227,7 @@ def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1(n, streams, scalar
 
 
 @segment
-def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2(n, streams, scalars, totals):
+def not_ends_ndim_param_ge_2_sweep_2(n, streams, scalars, totals):
     v_at = f4_stream(streams[0], n)
     g_at = f4_stream(streams[1], n)
     chunk_at = f4_stream(streams[2], n)
@@ -260,7 +260,7 @@ def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2(n, streams, scalar
 
 
 @segment
-def not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
+def not_ends_not_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
     m1_at = f4_stream(streams[0], n)
     g_at = f4_stream(streams[1], n)
     v_at = f4_stream(streams[2], n)
@@ -297,7 +297,7 @@ def not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1(n, streams, sc
 
 
 @segment
-def t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
+def ends_not_ndim_param_ge_2_sweep_1(n, streams, scalars, totals):
     m2_at = f4_stream(streams[0], n)
     chunk_at = f4_stream(streams[1], n)
     m1_at = f4_stream(streams[2], n)
@@ -487,12 +487,12 @@ def select_variant(ctx, begin, end):
 
 
 FUNCTIONS = {
-    "t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1": t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1,
-    "t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2": t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2,
-    "not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1": not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_1,
-    "not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2": not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2_sweep_2,
-    "not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1": not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1,
-    "t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1": t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2_sweep_1,
+    "ends_ndim_param_ge_2_sweep_1": ends_ndim_param_ge_2_sweep_1,
+    "ends_ndim_param_ge_2_sweep_2": ends_ndim_param_ge_2_sweep_2,
+    "not_ends_ndim_param_ge_2_sweep_1": not_ends_ndim_param_ge_2_sweep_1,
+    "not_ends_ndim_param_ge_2_sweep_2": not_ends_ndim_param_ge_2_sweep_2,
+    "not_ends_not_ndim_param_ge_2_sweep_1": not_ends_not_ndim_param_ge_2_sweep_1,
+    "ends_not_ndim_param_ge_2_sweep_1": ends_not_ndim_param_ge_2_sweep_1,
     "stage_0_tensor": stage_0_tensor,
     "stage_1_tensor": stage_1_tensor,
     "stage_2_tensor": stage_2_tensor,

@@ -1,6 +1,6 @@
 """The rule m3 as plain JAX functions, generated from m3.yaml.
 
-spec 89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b
+spec cae22ee4f9ca3fa0c9acd0f0222118f3d3394292609588902116c85a3f42af9d
 made by: optgen build m3 --backend xla --set maximize=false --set moments=sum
 """
 
@@ -36,19 +36,19 @@ def start_o2(param):
     return (0.0,)
 
 
-def is_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(t, frequency, ndim):
-    """Whether a tensor takes `t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`."""
-    # if t > 1 and (t - 1) % frequency == 0:
-    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+def is_ends_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `ends_ndim_param_ge_2`."""
+    # ends = t > 1 and (t - 1) % frequency == 0
+    ends = both(t > 1, remainder(t - 1, frequency) == 0)
     # if ndim(param) >= 2:
     ge = ndim >= 2
-    return (both(and_1, ge),)
+    return (both(ends, ge),)
 
 
-def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
+def ends_ndim_param_ge_2(
     param, m1, m2, v, chunk, g, beta1, beta2, beta3, ns_steps, ns_a, ns_b, ns_c, ns_eps, alpha, eps, lr, weight_decay,
 ):
-    """`t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`: one tensor."""
+    """`ends_ndim_param_ge_2`: one tensor."""
     # m2 = keep[2]*m2 + take[2]*chunk
     m2_new = 1.0 * m2 + beta3 * chunk
     # o2 = newton_schulz(m2, steps=ns_steps, coefficients=[ns_a, ns_b, ns_c], eps=ns_eps)
@@ -68,19 +68,19 @@ def t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
     return param_new, m1_new, m2_new, v_new, chunk_new, o2_new
 
 
-def is_not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(t, frequency, ndim):
-    """Whether a tensor takes `not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`."""
-    # if t > 1 and (t - 1) % frequency == 0:
-    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+def is_not_ends_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `not_ends_ndim_param_ge_2`."""
+    # ends = t > 1 and (t - 1) % frequency == 0
+    ends = both(t > 1, remainder(t - 1, frequency) == 0)
     # if ndim(param) >= 2:
     ge = ndim >= 2
-    return (both(negation(and_1), ge),)
+    return (both(negation(ends), ge),)
 
 
-def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
+def not_ends_ndim_param_ge_2(
     param, m1, v, chunk, o2, g, beta1, beta2, ns_steps, ns_a, ns_b, ns_c, ns_eps, alpha, eps, lr, weight_decay,
 ):
-    """`not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2`: one tensor."""
+    """`not_ends_ndim_param_ge_2`: one tensor."""
     # m1 = keep[0]*m1 + take[0]*g
     m1_new = 1.0 * m1 + beta1 * g
     # v = keep[1]*v + take[1]*g**2
@@ -96,19 +96,17 @@ def not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2(
     return param_new, m1_new, v_new, chunk_new
 
 
-def is_not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(t, frequency, ndim):
-    """Whether a tensor takes `not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`."""
-    # if t > 1 and (t - 1) % frequency == 0:
-    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+def is_not_ends_not_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `not_ends_not_ndim_param_ge_2`."""
+    # ends = t > 1 and (t - 1) % frequency == 0
+    ends = both(t > 1, remainder(t - 1, frequency) == 0)
     # if ndim(param) >= 2:
     ge = ndim >= 2
-    return (both(negation(and_1), negation(ge)),)
+    return (both(negation(ends), negation(ge)),)
 
 
-def not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
-    param, m1, v, chunk, o2, g, beta1, beta2, alpha, eps, lr, weight_decay,
-):
-    """`not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`: one tensor."""
+def not_ends_not_ndim_param_ge_2(param, m1, v, chunk, o2, g, beta1, beta2, alpha, eps, lr, weight_decay):
+    """`not_ends_not_ndim_param_ge_2`: one tensor."""
     # m1 = keep[0]*m1 + take[0]*g
     m1_new = 1.0 * m1 + beta1 * g
     # v = keep[1]*v + take[1]*g**2
@@ -122,19 +120,17 @@ def not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
     return param_new, m1_new, v_new, chunk_new
 
 
-def is_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(t, frequency, ndim):
-    """Whether a tensor takes `t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`."""
-    # if t > 1 and (t - 1) % frequency == 0:
-    and_1 = both(t > 1, remainder(t - 1, frequency) == 0)
+def is_ends_not_ndim_param_ge_2(t, frequency, ndim):
+    """Whether a tensor takes `ends_not_ndim_param_ge_2`."""
+    # ends = t > 1 and (t - 1) % frequency == 0
+    ends = both(t > 1, remainder(t - 1, frequency) == 0)
     # if ndim(param) >= 2:
     ge = ndim >= 2
-    return (both(and_1, negation(ge)),)
+    return (both(ends, negation(ge)),)
 
 
-def t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
-    param, m1, m2, v, chunk, g, beta1, beta2, beta3, alpha, eps, lr, weight_decay,
-):
-    """`t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2`: one tensor."""
+def ends_not_ndim_param_ge_2(param, m1, m2, v, chunk, g, beta1, beta2, beta3, alpha, eps, lr, weight_decay):
+    """`ends_not_ndim_param_ge_2`: one tensor."""
     # m2 = keep[2]*m2 + take[2]*chunk
     m2_new = 1.0 * m2 + beta3 * chunk
     # m1 = keep[0]*m1 + take[0]*g
@@ -152,7 +148,7 @@ def t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2(
 
 PROGRAM = Program(
     rule="m3",
-    digest="89a798c2bb11292b98049b5e138ad2b057242ae9c8b45bd131b8da581dfb194b",
+    digest="cae22ee4f9ca3fa0c9acd0f0222118f3d3394292609588902116c85a3f42af9d",
     settled={"maximize": False, "moments": 'sum'},
     matrix="units",
     vectors=True,
@@ -165,37 +161,37 @@ PROGRAM = Program(
     ),
     variants=(
         Variant(
-            "t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2",
-            is_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            "ends_ndim_param_ge_2",
+            is_ends_ndim_param_ge_2, ("t", "frequency", "ndim"),
             (
-                Each("tensor", t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new", "o2_new")),
+                Each("tensor", ends_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new", "o2_new")),
             ),
             {"param": "param_new", "m1": "m1_new", "m2": "m2_new", "v": "v_new", "chunk": "chunk_new", "o2": "o2_new"},
             True,
         ),
         Variant(
-            "not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2",
-            is_not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            "not_ends_ndim_param_ge_2",
+            is_not_ends_ndim_param_ge_2, ("t", "frequency", "ndim"),
             (
-                Each("tensor", not_t_gt_1_and_t_1_frequency_is_0_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
+                Each("tensor", not_ends_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "ns_steps", "ns_a", "ns_b", "ns_c", "ns_eps", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
             ),
             {"param": "param_new", "m1": "m1_new", "v": "v_new", "chunk": "chunk_new"},
             True,
         ),
         Variant(
-            "not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2",
-            is_not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            "not_ends_not_ndim_param_ge_2",
+            is_not_ends_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
             (
-                Each("tensor", not_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
+                Each("tensor", not_ends_not_ndim_param_ge_2, ("param", "m1", "v", "chunk", "o2", "g", "beta1", "beta2", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "v_new", "chunk_new")),
             ),
             {"param": "param_new", "m1": "m1_new", "v": "v_new", "chunk": "chunk_new"},
             True,
         ),
         Variant(
-            "t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2",
-            is_t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
+            "ends_not_ndim_param_ge_2",
+            is_ends_not_ndim_param_ge_2, ("t", "frequency", "ndim"),
             (
-                Each("tensor", t_gt_1_and_t_1_frequency_is_0_not_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new")),
+                Each("tensor", ends_not_ndim_param_ge_2, ("param", "m1", "m2", "v", "chunk", "g", "beta1", "beta2", "beta3", "alpha", "eps", "lr", "weight_decay"), ("param_new", "m1_new", "m2_new", "v_new", "chunk_new")),
             ),
             {"param": "param_new", "m1": "m1_new", "m2": "m2_new", "v": "v_new", "chunk": "chunk_new", "o2": "m2_new"},
             True,
