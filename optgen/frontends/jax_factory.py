@@ -19,10 +19,13 @@ from optgen.spec.model import Hyper, Spec
 #: Spellings of optax, where a rule gives none of its own.
 _SPELLED = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "beta3": "b3"}
 _RUNTIME = "optgen.runtime.jax_transform"
-_STATE_FROM = "optgen.runtime.jax_neutral"
-_OPTAX = ("from_optax", "to_optax")
-_STATE = ("load_state", "save_state", "state_of")
-_ORDER_FROM, _ORDER = "optgen.runtime.jax_order", "forward_order"
+#: What the namespace has beside factories.
+_ALSO = {
+    "optgen.runtime.jax_conversion": ("from_optax", "to_optax"),
+    "optgen.runtime.jax_metrics": ("metrics", "reset_metrics"),
+    "optgen.runtime.jax_neutral": ("load_state", "save_state", "state_of"),
+    "optgen.runtime.jax_order": ("forward_order",),
+}
 SHIPPED = "shipped"
 
 
@@ -76,9 +79,7 @@ def jax_stub(specs: Iterable[Spec]) -> str:
     lines += ["from typing import Literal"] if uses(body, "Literal") else []
     lines.append("")
     lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
-    lines += [f"from optgen.runtime.jax_conversion import {name} as {name}" for name in _OPTAX]
-    lines += [f"from {_STATE_FROM} import {name} as {name}" for name in _STATE]
-    lines.append(f"from {_ORDER_FROM} import {_ORDER} as {_ORDER}")
+    lines += [f"from {module} import {name} as {name}" for module, names in _ALSO.items() for name in names]
     names = [
         name for name in ("LayerOrderWarning", "PerParameter", "Scalar", "State", "Transformation") if uses(body, name)
     ]

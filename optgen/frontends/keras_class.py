@@ -37,6 +37,7 @@ _COMMON = (
 _TAKEN = frozenset(
     {"self", "super", "iterations", "variables", "built", "build", "apply", "assign", "describe"}
     | {"layout", "state_of", "hypers", "set_hyper", "shown", "from_keras", "to_keras", "memory_stats"}
+    | {"metrics", "reset_metrics"}
     | {"RULE", "ARGUMENTS", "STATE", "layers", "lock"}
 )
 
@@ -91,6 +92,7 @@ def keras_stub(specs: Iterable[Spec]) -> str:
     lines.append("")
     lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
     lines += [f"from {_DEPTH} import DepthOptimizer"] if uses(body, "DepthOptimizer") else []
+    lines.append("from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback")
     lines.append(f"from {_RUNTIME} import {', '.join(_of_runtime(body))}")
     return "\n".join([*lines, "", body, ""])
 

@@ -17,7 +17,7 @@ from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
 from optgen.memo import Recent
-from optgen.runtime.metrics import INTERVAL, SAMPLES, sum_of
+from optgen.runtime.metrics import INTERVAL, sums_of
 from optgen.spec.model import Spec, State
 from optgen.spec.source import in_order
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text, names_in
@@ -102,7 +102,7 @@ class _Builder:
             raise SpecError(in_order(self.found))
         wanted = names_in(spec.evaluate) if spec.evaluate is not None else ()
         keep = [slot for state in spec.states.values() if state.name in wanted for slot in state_slots(state)]
-        sums = [SAMPLES, *(sum_of(metric.name) for metric in spec.metrics)] if INTERVAL in spec.hypers else ()
+        sums = sums_of([metric.name for metric in spec.metrics]) if INTERVAL in spec.hypers else ()
         return rule.ProgramOp(
             properties={
                 "sym_name": StringAttr(spec.name),

@@ -5,6 +5,8 @@ from typing import Literal
 from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.jax_conversion import from_optax as from_optax
 from optgen.runtime.jax_conversion import to_optax as to_optax
+from optgen.runtime.jax_metrics import metrics as metrics
+from optgen.runtime.jax_metrics import reset_metrics as reset_metrics
 from optgen.runtime.jax_neutral import load_state as load_state
 from optgen.runtime.jax_neutral import save_state as save_state
 from optgen.runtime.jax_neutral import state_of as state_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from optgen.errors import StateError
-from optgen.lazy import Namespace
+from optgen.lazy import Namespace, attributes
 
 if TYPE_CHECKING:
     from optgen.runtime.keras_optimizer import Optimizer
@@ -29,7 +29,13 @@ def from_keras(optimizer: object, **arguments: object) -> Optimizer:
     raise StateError(f"no rule here continues a {type(optimizer).__name__}; there are {', '.join(classes.__all__)}")
 
 
-_NAMESPACE = Namespace(__name__, "optimizer", "Keras", ("keras",), {"from_keras": lambda: from_keras})
+_NAMESPACE = Namespace(
+    __name__,
+    "optimizer",
+    "Keras",
+    ("keras",),
+    {"from_keras": lambda: from_keras, **attributes("optgen.runtime.keras_metrics", "MetricsCallback")},
+)
 
 
 def __getattr__(name: str) -> object:

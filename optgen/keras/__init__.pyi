@@ -4,6 +4,7 @@ from typing import Literal
 
 from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.keras_depth import DepthOptimizer
+from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback
 from optgen.runtime.keras_optimizer import LearningRate, Optimizer, PerParameter
 
 def from_keras(optimizer: object, **arguments: object) -> Optimizer: ...
@@ -1246,6 +1247,7 @@ class Nested(DepthOptimizer):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None: ...
+
     def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
         """Sets steps_per_epoch; a compiled model sees it once it is compiled again."""
 

@@ -15,6 +15,7 @@ from optgen.runtime.given import plain
 from optgen.runtime.keras_arrays import number, unrecorded
 from optgen.runtime.keras_layers import path_of, shortened, spread
 from optgen.runtime.keras_layout import Layout, Options, Variable
+from optgen.runtime.keras_metrics import Metrics
 from optgen.runtime.keras_untyped import backend, keras, ops
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 
@@ -36,7 +37,7 @@ class _Own:
         self.inputs: dict[str, Tensor] = {}
 
 
-class Optimizer(keras.optimizers.Optimizer):
+class Optimizer(keras.optimizers.Optimizer, Metrics):
     """An optimizer of Keras made from a rule.
 
     It does what Keras's own do: schedules and callbacks set the learning rate, gradients may be clipped or accumulated,

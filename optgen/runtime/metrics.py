@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 INTERVAL = "metrics_interval"
 """The hyper-parameter: updates of a parameter between samples; 0: none are taken."""
@@ -11,9 +12,27 @@ SAMPLES = "metric_samples"
 _PREFIX = "metric_"
 
 
+class ScalarWriter(Protocol):
+    """What takes scalars: TensorBoard's `SummaryWriter`, for one."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int, /) -> object:
+        """Keep one number."""
+        ...
+
+
 def sum_of(metric: str) -> str:
     """The state that holds the sum of a metric's samples."""
     return _PREFIX + metric
+
+
+def sums_of(metrics: Sequence[str]) -> list[str]:
+    """Every state that metrics need, the count of samples first; none for no metrics."""
+    return [SAMPLES, *map(sum_of, metrics)] if metrics else []
+
+
+def name_of(state: str) -> str:
+    """The metric whose sum a state holds; empty for any other state."""
+    return state.removeprefix(_PREFIX) if state.startswith(_PREFIX) and state != SAMPLES else ""
 
 
 def means(metrics: Sequence[str], states: Iterable[Mapping[str, float]]) -> dict[str, float]:

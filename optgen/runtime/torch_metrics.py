@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from optgen.errors import UsageError
-from optgen.runtime.metrics import INTERVAL, SAMPLES, means, sum_of
+from optgen.runtime.metrics import INTERVAL, SAMPLES, ScalarWriter, means, sums_of
 from optgen.runtime.rule_info import RuleInfo
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
-
-
-class ScalarWriter(Protocol):
-    """What takes scalars: TensorBoard's `SummaryWriter`, for one."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int, /) -> object:
-        """Keep one number."""
-        ...
 
 
 class Metrics(torch.optim.Optimizer):
@@ -35,12 +27,14 @@ class Metrics(torch.optim.Optimizer):
         Empty before the first sample. Waits for the device. UsageError where the rule has no metrics, or none are taken
         (`metrics_interval` is 0, the default).
         """
-        return means(self.RULE.metrics, [{n: float(slots[n]) for n in self._sums()} for slots in self._sampled()])
+        return means(
+            self.RULE.metrics, [{n: float(slots[n]) for n in sums_of(self.RULE.metrics)} for slots in self._sampled()]
+        )
 
     def reset_metrics(self) -> None:
         """Begins the means anew. UsageError as `metrics()`."""
         for slots in self._sampled():
-            for name in self._sums():
+            for name in sums_of(self.RULE.metrics):
                 slots[name].zero_()
 
     def log_metrics(self, writer: ScalarWriter, every: int = 100, prefix: str = "") -> RemovableHandle:
@@ -60,9 +54,6 @@ class Metrics(torch.optim.Optimizer):
                 optimizer.reset_metrics()
 
         return self.register_step_post_hook(write)
-
-    def _sums(self) -> list[str]:
-        return [SAMPLES, *(sum_of(name) for name in self.RULE.metrics)]
 
     def _sampled(self) -> list[dict[str, Any]]:
         """The state of every parameter that is sampled."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from optgen.runtime.metrics import INTERVAL, SAMPLES, sum_of
+from optgen.runtime.metrics import INTERVAL, SAMPLES, sum_of, sums_of
 from optgen.spec.model import Domain, Hyper, Metric, Spec, State
 from optgen.spec.source import Report
 from optgen.spec.syntax import Assign, Binary, Call, Compare, Expr, If, Logic, Name, Number, Stmt, Text
@@ -21,7 +21,7 @@ Body = tuple[Stmt, ...]
 
 def check_names(report: Report, spec: Spec) -> None:
     """Complain about names that a rule with metrics cannot use for itself."""
-    made = {INTERVAL, SAMPLES, *(sum_of(metric.name) for metric in spec.metrics)} if spec.metrics else set[str]()
+    made = {INTERVAL, *sums_of([metric.name for metric in spec.metrics])} if spec.metrics else set[str]()
     for declared in (*spec.hypers.values(), *spec.states.values(), *spec.inputs.values()):
         if declared.name in made:
             report.error(declared.loc, f'"{declared.name}" is a name that metrics take', "give it another name")
@@ -31,7 +31,7 @@ def measured(spec: Spec) -> Spec:
     """The rule with what its metrics need; itself where it has none, or has it already."""
     if not spec.metrics or INTERVAL in spec.hypers:
         return spec
-    names = [SAMPLES, *(sum_of(metric.name) for metric in spec.metrics)]
+    names = sums_of([metric.name for metric in spec.metrics])
     zero = Call("full", (Number(0.0),), (("over", Text("tensor")),))
     about = ["how many samples the sums hold", *(f"sum of {metric.name}" for metric in spec.metrics)]
     states = {name: State(name, zero, doc=doc) for name, doc in zip(names, about, strict=True)}
@@ -50,7 +50,7 @@ def unmeasured(spec: Spec) -> Spec:
     """The rule without them, as a part of another."""
     if not spec.metrics or INTERVAL not in spec.hypers:
         return spec
-    made = {SAMPLES, *(sum_of(metric.name) for metric in spec.metrics)}
+    made = set(sums_of([metric.name for metric in spec.metrics]))
     return replace(
         spec,
         hypers=MappingProxyType({name: hyper for name, hyper in spec.hypers.items() if name != INTERVAL}),

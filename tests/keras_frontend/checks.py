@@ -133,7 +133,7 @@ def check_decay_is_the_rules_own_and_spares_what_is_excluded() -> None:
 
 def classes() -> list[type[optgen.keras.AdamW]]:
     """Every class that ships."""
-    skipped = {"from_keras"}
+    skipped = {"from_keras", "MetricsCallback"}
     return [getattr(optgen.keras, name) for name in dir(optgen.keras) if name not in skipped]
 
 
@@ -406,6 +406,22 @@ def check_every_rule_is_inside_its_bounds() -> None:
             for _ in range(3):
                 run.step()
                 run.check()
+
+
+def check_metrics() -> None:
+    named = {cls.RULE.name: cls for cls in classes()}
+    rules = [rule for rule, cls in named.items() if cls.RULE.metrics]
+    assert rules
+    for rule in rules:
+        callback = optgen.keras.MetricsCallback()
+        made = model(8, 8)
+        made.compile(named[rule](metrics_interval=2), loss="mse")
+        made.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[callback])
+        assert all(len(row) == 2 and np.all(np.isfinite(row)) for row in callback.history.values())
+        assert list(callback.history) == list(named[rule].RULE.metrics)
+        assert made.optimizer.metrics() == {}
+        raises(UsageError, "metrics_interval=10", fitted(named[rule]()).optimizer.metrics)
+    raises(UsageError, "AdamW has no metrics", fitted(optgen.keras.AdamW()).optimizer.metrics)
 
 
 def main() -> None:
