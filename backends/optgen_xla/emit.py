@@ -65,6 +65,7 @@ KERAS = Dialect(
     records="optgen.runtime.array_program",
     scalars="optgen.runtime.keras_scalars",
     library="optgen.runtime.keras_library",
+    careful=frozenset({"maximum", "minimum"}),  # of a float64 array and a number Keras makes float32
 )
 
 

@@ -50,6 +50,7 @@ class Dialect:
     records: str
     scalars: str
     library: str
+    careful: frozenset[str] = frozenset()  # functions of arrays that are taken from the module of scalars, too
 
 
 class Names:
@@ -193,7 +194,7 @@ class Function:
             return f"{self.text(args[0], COMPARE + 1)} {_COMPARE[function]} {self.text(args[1], COMPARE + 1)}", COMPARE
         numbers = [self._number(a, 0) if function in _NUMBERS else self.text(a) for a in args]
         array, scalar = _CALLS[function]
-        if fine and array:
+        if fine and array and function not in self.dialect.careful:
             return f"{self.dialect.arrays}.{array}({', '.join(numbers)})", ATOM
         self.helpers.add(scalar)
         return f"{scalar}({', '.join(numbers)})", ATOM

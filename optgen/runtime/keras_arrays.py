@@ -11,6 +11,7 @@ import numpy as np
 
 from optgen.runtime.array_program import Arrays, Value
 from optgen.runtime.array_scalars import is_known
+from optgen.runtime.keras_scalars import maximum, minimum
 from optgen.runtime.keras_untyped import backend, ops
 
 BACKEND: Final[str] = backend.backend()
@@ -62,10 +63,10 @@ class KerasArrays:
     def combine(self, kind: str, a: Value, b: Value) -> Value:
         if kind in ("sum", "count"):
             return a + b
-        return (ops.maximum if kind == "max" else ops.minimum)(a, b)
+        return (maximum if kind == "max" else minimum)(a, b)
 
     def at_least(self, x: Value, low: float) -> Value:
-        return ops.maximum(x, low)
+        return maximum(x, low)
 
     def stored(self, x: Value, like: Value) -> Value:
         if BACKEND == "jax":  # which would drop a rounding that it can prove to be undone

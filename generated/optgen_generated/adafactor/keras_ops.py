@@ -44,9 +44,9 @@ def ndim_param_ge_2(
     # c = c + b*(mean(g**2, over="col") - c)
     c_new = c + b * (ops.sum(mul, axis=1, keepdims=True) / rows - c)
     # s = r*c/maximum(mean(r, over="matrix"), eps1)
-    s = r_new * c_new / ops.maximum(ops.sum(r_new, axis=(1, 2), keepdims=True) / rows, eps1)
+    s = r_new * c_new / maximum(ops.sum(r_new, axis=(1, 2), keepdims=True) / rows, eps1)
     # u = g/sqrt(maximum(s, eps1**2))
-    u = g / ops.sqrt(ops.maximum(s, eps1 * eps1))
+    u = g / ops.sqrt(maximum(s, eps1 * eps1))
     # d = u/maximum(1, sqrt(mean(u**2, over="tensor"))/clip_threshold)
     mul_1 = u * u
     d = u / maximum(1, divide(sqrt(divide(ops.sum(mul_1), numel)), clip_threshold))
@@ -76,7 +76,7 @@ def not_ndim_param_ge_2(
     # v = v + b*(g**2 - v)
     v_new = v + b * (g * g - v)
     # u = g/sqrt(maximum(s, eps1**2))
-    u = g / ops.sqrt(ops.maximum(v_new, eps1 * eps1))
+    u = g / ops.sqrt(maximum(v_new, eps1 * eps1))
     # d = u/maximum(1, sqrt(mean(u**2, over="tensor"))/clip_threshold)
     mul = u * u
     d = u / maximum(1, divide(sqrt(divide(ops.sum(mul), numel)), clip_threshold))

@@ -7,7 +7,7 @@ made by: optgen build adamax --backend xla --framework keras --set maximize=fals
 from keras import ops
 
 from optgen.runtime.array_program import Each, Program, Slot, Variant
-from optgen.runtime.keras_scalars import divide, expm1, log
+from optgen.runtime.keras_scalars import divide, expm1, log, maximum
 
 
 def start_m(param):
@@ -27,7 +27,7 @@ def always(param, m, u, g, weight_decay, beta1, beta2, eps, t, lr):
     # m = beta1*m + (1 - beta1)*g
     m_new = beta1 * m + (1 - beta1) * g_new
     # u = maximum(beta2*u, abs(g) + eps)
-    u_new = ops.maximum(beta2 * u, ops.abs(g_new) + eps)
+    u_new = maximum(beta2 * u, ops.abs(g_new) + eps)
     # d = m/(1 - beta1**t)/u
     d = m_new * divide(1.0, -expm1(t * log(beta1))) / u_new
     # param = param - lr*d

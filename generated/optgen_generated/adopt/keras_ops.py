@@ -7,7 +7,7 @@ made by: optgen build adopt --backend xla --framework keras --set maximize=false
 from keras import ops
 
 from optgen.runtime.array_program import Each, Program, Slot, Variant
-from optgen.runtime.keras_scalars import negation, power
+from optgen.runtime.keras_scalars import maximum, minimum, negation, power
 
 
 def start_m(param):
@@ -46,7 +46,7 @@ def not_t_is_1(param, m, v, g, t, beta1, eps, beta2, lr, weight_decay):
     # bound = (t - 1)**0.25
     bound = power(t - 1, 0.25)
     # m = beta1*m + (1 - beta1)*clip(g/maximum(sqrt(v), eps), -bound, bound)
-    m_new = beta1 * m + (1 - beta1) * ops.minimum(ops.maximum(g / ops.maximum(ops.sqrt(v), eps), -bound), bound)
+    m_new = beta1 * m + (1 - beta1) * minimum(maximum(g / maximum(ops.sqrt(v), eps), -bound), bound)
     # v = beta2*v + (1 - beta2)*g**2
     v_new = beta2 * v + (1 - beta2) * (g * g)
     # param = param - lr*(d + weight_decay*param)
