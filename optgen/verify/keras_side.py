@@ -49,7 +49,7 @@ class KerasSide:
             self.optimizer: Any = cls(**named, **more)
             self.optimizer.build(self.variables)
             self.apply = self._compiled() if keras.backend.backend() == "jax" else self.optimizer.apply
-        self.inputs = bool(spec.inputs)
+        self.counts = [0] * len(self.variables)  # for rules that read none, and whose optimizers keep none
 
     def _variable(self, name: str, value: Array, dtype: str) -> Variable:
         *outer, last = name.replace(".", "/").split("/")
@@ -81,6 +81,7 @@ class KerasSide:
                 self.optimizer.iterations.assign_add(1)
             else:
                 self.apply(grads, **inputs)
+        self.counts = [count + (g is not None) for count, g in zip(self.counts, gradients, strict=True)]
 
     def scale_rate(self, factor: float) -> None:
         """The learning rate, which is a variable."""
@@ -92,7 +93,7 @@ class KerasSide:
         """The variable, its count and its state."""
         variable = self.variables[tensor]
         updates = self.optimizer.layout().updates
-        count = self.optimizer.iterations if updates is None else keras.ops.convert_to_tensor(updates)[tensor]
+        count: Any = self.counts[tensor] if updates is None else keras.ops.convert_to_tensor(updates)[tensor]
         found = {"param": variable, COUNTER: count, **self.optimizer.state_of(variable)}
         return {key: self._numbers(x) for key, x in found.items()}
 
