@@ -1247,7 +1247,6 @@ class Nested(DepthOptimizer):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None: ...
-
     def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
         """Sets steps_per_epoch; a compiled model sees it once it is compiled again."""
 

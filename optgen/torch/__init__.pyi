@@ -1320,7 +1320,6 @@ class Nested(DepthOptimizer):
         seed: int = 0,
         strict: bool = False,
     ) -> None: ...
-
     def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
         """Sets steps_per_epoch of every group, from the next step on."""
 
