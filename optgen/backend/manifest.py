@@ -90,7 +90,7 @@ def _calls(module: Module, variant: Variant, layout: Layout) -> dict[str, object
     for call in variant.calls:
         numbers = [layout.value(name).column for name in call.numbers]
         operand, target = layout.slot(call.operand), layout.slot(call.target)
-        about = {"function": call.function, "operand": operand, "target": target, "numbers": numbers}
+        about: dict[str, object] = {"function": call.function, "operand": operand, "target": target, "numbers": numbers}
         made[call.boundary].append(about)
     return {"calls": made}
 

@@ -82,7 +82,7 @@ def keras_stub(specs: Iterable[Spec]) -> str:
     """Text of the stub that tells editors and type checkers the signatures of every shipped rule's optimizer."""
     ordered = sorted(specs, key=lambda spec: spec.class_name)
     classes = [
-        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ...", *_methods(spec, bodies=False)])
+        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ...", *_methods(spec, bodies=False)[1:]])
         for spec in ordered
     ]
     body = "\n\n".join(["def from_keras(optimizer: object, **arguments: object) -> Optimizer: ...", *classes])

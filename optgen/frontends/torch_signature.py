@@ -56,7 +56,7 @@ def class_text(spec: Spec) -> str:
 def torch_stub(specs: Iterable[Spec]) -> str:
     """Text of the stub that tells editors and type checkers the signatures of every shipped rule's torch optimizer."""
     classes = [
-        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ...", *_methods(spec, bodies=False)])
+        "\n".join([*_head(spec), *_signature(spec), "    ) -> None: ...", *_methods(spec, bodies=False)[1:]])
         for spec in sorted(specs, key=lambda spec: spec.class_name)
     ]
     body = "\n\n".join([_FROM_TORCH, *classes])

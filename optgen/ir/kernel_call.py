@@ -28,5 +28,5 @@ class CallOp(IRDLOperation):
     @property
     def words(self) -> list[str]:
         """Names of the numbers."""
-        items: Iterable[Attribute] = list(self.numbers) if isinstance(self.numbers, ArrayAttr) else ()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        items: Iterable[Attribute] = list(self.numbers)
         return [item.data for item in items if isinstance(item, StringAttr)]

@@ -72,7 +72,7 @@ def lower(
     stages = align_stages([one.lower_stages() for one in lowered])
     variants = [one.lower(its) for one, its in zip(lowered, stages, strict=True)]
     used = {name for variant in variants for name in (a.data for a in variant.slots if isinstance(a, StringAttr))}
-    scratch = max((one.scratch for one in lowered), key=len, default={})
+    scratch = max((one.scratch for one in lowered), key=len) if lowered else {}
     for slot in _slots(states, storage, used, list(scratch.values())):
         body.add_op(slot)
     for name, extent in extents.items():

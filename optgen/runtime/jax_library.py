@@ -28,7 +28,7 @@ def newton_schulz(x: jax.Array, steps: Number, a: Number, b: Number, c: Number, 
         return a * x + _product(b * y + c * _product(y, y), x)
 
     start = x / jnp.maximum(norm, eps)
-    if isinstance(steps, jax.core.Tracer):
+    if isinstance(steps, jax.Array):
         return jax.lax.fori_loop(0, jnp.asarray(steps, jnp.int32), step, start)
     for number in range(int(steps)):
         start = step(number, start)

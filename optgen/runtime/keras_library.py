@@ -3,14 +3,11 @@
 Products have the precision that the backend gives its own dtype: of float32 on GPUs that may be TF32, as configured.
 """
 
-# Keras carries partial types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from keras import ops
+from optgen.runtime.keras_untyped import ops
 
 #: An array, and a number that is known or a traced one.
 Array: TypeAlias = Any

@@ -207,7 +207,8 @@ def _at(address: int, dtype: str, shape: tuple[int, ...], strides: tuple[int, ..
     if strides is None:
         strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
     span = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
-    words = np.frombuffer((ctypes.c_byte * (span * kind.itemsize)).from_address(address), dtype=kind)
+    held = memoryview((ctypes.c_byte * (span * kind.itemsize)).from_address(address))
+    words: NDArray[np.generic] = np.frombuffer(held, dtype=kind)
     return np.lib.stride_tricks.as_strided(words, shape, [step * kind.itemsize for step in strides])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optgen.runtime.library_calls import FUNCTIONS, Matrices
+
+#: Torch has no types for it.
+_LINALG = importlib.import_module("torch.linalg")
 
 
 class TorchLibrary:
@@ -31,7 +35,7 @@ def newton_schulz(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
     steps, a, b, c, eps = numbers
     if x.shape[1] > x.shape[2]:
         x, out = x.mT, out.mT
-    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float64)
+    norm: Tensor = _LINALG.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float64)
     x = torch.div(x, norm.clamp_min(eps).to(x.dtype), out=torch.empty_like(x))
     spare = torch.empty_like(x)
     y, z = (x.new_empty(x.shape[0], x.shape[1], x.shape[1]) for _ in range(2))
@@ -54,12 +58,16 @@ def low_rank(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
         return
     finite = torch.isfinite(x).all(dim=2, keepdim=True).all(dim=1, keepdim=True)
     try:
-        u, s, vh = torch.linalg.svd(torch.where(finite, x, 0.0), full_matrices=False)
-    except torch.linalg.LinAlgError:  # it did not converge for one: the others are to have theirs
-        out.copy_(torch.from_numpy(FUNCTIONS["low_rank"](x.numpy(), numbers)))
+        u, s, vh = _svd(torch.where(finite, x, 0.0))
+    except _LINALG.LinAlgError:  # it did not converge for one: the others are to have theirs
+        out.copy_(_tensor(FUNCTIONS["low_rank"](x.numpy(), numbers)))
         return
     torch.bmm(u[:, :, :rank] * s[:, None, :rank], vh[:, :rank], out=out)
     out.masked_fill_(~finite, torch.nan)
+
+
+def _svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return _LINALG.svd(x, full_matrices=False)
 
 
 _FUNCTIONS: Mapping[str, Callable[[Tensor, Sequence[float], Tensor], None]] = {
@@ -69,4 +77,4 @@ _FUNCTIONS: Mapping[str, Callable[[Tensor, Sequence[float], Tensor], None]] = {
 
 
 def _tensor(x: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(x)
+    return torch.as_tensor(x)

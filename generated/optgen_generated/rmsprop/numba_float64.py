@@ -1,6 +1,6 @@
 """Kernels of the rule rmsprop in float64, generated from rmsprop.yaml.
 
-spec 17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66
+spec c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176
 made by: optgen build rmsprop --backend numba --set centered=false --set maximize=false
 """
 
@@ -32,7 +32,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'rmsprop',
  'class': 'RMSprop',
- 'digest': '17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66',
+ 'digest': 'c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176',
  'backend': 'numba',
  'settled': {'centered': False, 'maximize': False, 'momentum != 0': False},
  'dtype': {'compute': 'float64', 'param': 'float64', 'g': 'float64'},

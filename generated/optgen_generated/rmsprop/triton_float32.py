@@ -1,6 +1,6 @@
 """Kernels of the rule rmsprop in float32, generated from rmsprop.yaml.
 
-spec 17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66
+spec c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176
 made by: optgen build rmsprop --backend triton --set centered=false --set maximize=false
 """
 
@@ -38,7 +38,7 @@ from optgen.runtime.triton_device import (
 MANIFEST = {'abi': 1,
  'rule': 'rmsprop',
  'class': 'RMSprop',
- 'digest': '17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66',
+ 'digest': 'c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176',
  'backend': 'triton',
  'settled': {'centered': False, 'maximize': False, 'momentum != 0': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},

@@ -1,6 +1,6 @@
 """The rule rmsprop as plain JAX functions, generated from rmsprop.yaml.
 
-spec 17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66
+spec c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176
 made by: optgen build rmsprop --backend xla --set centered=false --set maximize=false
 """
 
@@ -29,7 +29,7 @@ def always(param, v, g, weight_decay, alpha, eps, lr):
 
 PROGRAM = Program(
     rule="rmsprop",
-    digest="17d37f7850e796253f5ea8d1fad66aada8718b910ae105ec501321eae15efe66",
+    digest="c710169870631c2efc39e17ddb3e4786cac86a9e43e7b9d244f94c854f852176",
     settled={"centered": False, "maximize": False, "momentum != 0": False},
     matrix="trailing",
     vectors=False,

@@ -1,6 +1,6 @@
 """Kernels of the rule sgd in float32, generated from sgd.yaml.
 
-spec 463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f
+spec 24e528f55c5d6fb159f767df25db1d6c7c79b39bf614e60e17726e13d3b00f46
 made by: optgen build sgd --backend numba --set maximize=false
 """
 
@@ -30,7 +30,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'sgd',
  'class': 'SGD',
- 'digest': '463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f',
+ 'digest': '24e528f55c5d6fb159f767df25db1d6c7c79b39bf614e60e17726e13d3b00f46',
  'backend': 'numba',
  'settled': {'maximize': False, 'momentum != 0': False},
  'dtype': {'compute': 'float32', 'param': 'float32', 'g': 'float32'},

@@ -1,6 +1,6 @@
 """The rule sgd as plain JAX functions, generated from sgd.yaml.
 
-spec 463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f
+spec 24e528f55c5d6fb159f767df25db1d6c7c79b39bf614e60e17726e13d3b00f46
 made by: optgen build sgd --backend xla --set maximize=false
 """
 
@@ -20,7 +20,7 @@ def always(param, g, weight_decay, lr):
 
 PROGRAM = Program(
     rule="sgd",
-    digest="463c016a7455846791e9df4bef29103b90a444e178c79071fff1e6393d96fc3f",
+    digest="24e528f55c5d6fb159f767df25db1d6c7c79b39bf614e60e17726e13d3b00f46",
     settled={"maximize": False, "momentum != 0": False},
     matrix="trailing",
     vectors=False,
