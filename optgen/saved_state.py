@@ -1,12 +1,11 @@
 """State of optimizers between frameworks: files that every front end reads, and conversion from one to another.
 
-`optgen.torch.save_state`, `optgen.jax.save_state` and their `load_state` work on live optimizers; here are files.
-Nothing of a framework is imported before a file of its own is read or written.
+For live optimizers `optgen.torch`, `optgen.jax` and `optgen.keras` have `save_state` and `load_state`; here are files.
+Torch is not imported before a file of its own is read or written.
 """
 
 from __future__ import annotations
 
-import importlib
 import zipfile
 from typing import Literal, Protocol, TypeAlias, cast, get_args
 
@@ -16,21 +15,9 @@ from optgen.runtime.neutral_file import PathLike, RuleOf, read, write
 from optgen.runtime.neutral_state import Axes, Group, Names, NeutralState, Parameter
 from optgen.runtime.rule_info import RuleInfo
 
-#: What a file can be written for.
+#: What a file can be written for. What Keras reads is the neutral file.
 Form: TypeAlias = Literal["neutral", "torch", "jax", "keras"]
 FORMS: tuple[Form, ...] = get_args(Form)
-
-
-class Files(Protocol):
-    """Files of a framework, in a module `optgen.runtime.FRAMEWORK_neutral`."""
-
-    def read_file(self, path: PathLike, rule_of: RuleOf, key: str = "") -> NeutralState:
-        """The state in a file of the framework's."""
-        ...
-
-    def write_file(self, path: PathLike, state: NeutralState, rule_of: RuleOf) -> None:
-        """Writes a state to such a file."""
-        ...
 
 
 def convert(
@@ -54,12 +41,14 @@ def convert(
     state = open_state(source, key=key, rule=rule)
     state = state if names is None else state.renamed(names)
     state = state if transpose is None else state.transposed(transpose)
-    if to == "neutral":
-        write(target, state)
-    elif to == "jax":
+    if to == "jax":
         neutral_file.write_leaves(target, state)
+    elif to == "torch":
+        from optgen.runtime import torch_neutral
+
+        torch_neutral.write_file(target, state, _rule_of(rule))
     else:
-        _files(to).write_file(target, state, _rule_of(rule, to))
+        write(target, state)
     return state
 
 
@@ -68,27 +57,23 @@ def open_state(source: PathLike, *, key: str = "", rule: str = "") -> NeutralSta
     try:
         if neutral_file.is_safetensors(source):
             return read(source)
-        torchs = zipfile.is_zipfile(source) and any(n.endswith("data.pkl") for n in zipfile.ZipFile(source).namelist())
+        entries = zipfile.ZipFile(source).namelist() if zipfile.is_zipfile(source) else []
     except FileNotFoundError as error:
         raise StateError(f"there is no file {source}") from error
     except (OSError, zipfile.BadZipFile) as error:
         raise StateError(f"{source} cannot be read: {error}") from error
-    framework: Literal["torch", "keras"] = "torch" if torchs else "keras"
-    return _files(framework).read_file(source, _rule_of(rule, framework), key)
+    if not any(entry.endswith("data.pkl") for entry in entries):
+        keras = ": it is a model of Keras; load it there and save with optgen.keras.save_state"
+        raise StateError(
+            f"{source} is neither a safetensors file nor one of torch's{keras if 'config.json' in entries else ''}"
+        )
+    from optgen.runtime import torch_neutral
+
+    return torch_neutral.read_file(source, _rule_of(rule), key)
 
 
-def _files(framework: str) -> Files:
-    name = f"optgen.runtime.{framework}_neutral"
-    try:
-        return cast(Files, importlib.import_module(name))
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise StateError("this is neither a safetensors file nor one of torch's, and no others are read") from error
-
-
-def _rule_of(origin: str, framework: Literal["torch", "keras"]) -> RuleOf:
-    """What a framework's classes know of a rule: a shipped one, or the one found at `origin`."""
+def _rule_of(origin: str) -> RuleOf:
+    """What torch's classes know of a rule: a shipped one, or the one found at `origin`."""
 
     def find(name: str) -> RuleInfo:
         from optgen.api import compile as compile_rule
@@ -97,7 +82,7 @@ def _rule_of(origin: str, framework: Literal["torch", "keras"]) -> RuleOf:
         spec = load(origin or name)
         if spec.name != name:
             raise UsageError(f"{origin} is the rule {spec.name}, and the state is of {name}")
-        return cast("type[_Generated]", compile_rule(spec, framework=cast("Literal['torch']", framework))).RULE
+        return cast("type[_Generated]", compile_rule(spec, framework="torch")).RULE
 
     return find
 

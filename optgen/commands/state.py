@@ -49,7 +49,12 @@ def show(file: str, as_json: bool, key: str, rule: str) -> None:
 @command.command("convert")
 @click.argument("source", type=click.Path())
 @click.argument("target", type=click.Path())
-@click.option("--to", type=click.Choice(["neutral", "torch", "jax", "keras"]), required=True, help="Who reads TARGET.")
+@click.option(
+    "--to",
+    type=click.Choice(["neutral", "torch", "jax", "keras"]),
+    required=True,
+    help="Who reads TARGET; Keras reads neutral files.",
+)
 @click.option(
     "renames", "--rename", multiple=True, metavar="OLD=NEW", help="A parameter's other name; * stands for any text."
 )
@@ -68,7 +73,8 @@ def convert(
 ) -> None:
     """Write the state in SOURCE to TARGET, for another framework or for all of them.
 
-    SOURCE is a neutral file, a state dict or checkpoint of torch's, or what this command wrote.
+    SOURCE is a neutral file, a state dict or checkpoint of torch's, or what this command wrote. What Keras reads
+    (`optgen.keras.load_state`) is the neutral file itself, with names and axes as asked.
     """
     from optgen.saved_state import convert as convert_state
 

@@ -21,6 +21,11 @@ _SPELLED = {"lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2", "beta3"
 _DECAY = "weight_decay"
 _RUNTIME = "optgen.runtime.keras_optimizer"
 _DEPTH = "optgen.runtime.keras_depth"
+#: What the namespace has beside optimizers.
+_ALSO = {
+    "optgen.runtime.keras_metrics": ("MetricsCallback",),
+    "optgen.runtime.keras_neutral": ("load_state", "save_state", "state_of"),
+}
 #: (name, type, default, documentation) of what every Keras optimizer takes.
 _COMMON = (
     ("clipnorm", "float | None", "None", "largest norm of a gradient"),
@@ -92,7 +97,7 @@ def keras_stub(specs: Iterable[Spec]) -> str:
     lines.append("")
     lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
     lines += [f"from {_DEPTH} import DepthOptimizer"] if uses(body, "DepthOptimizer") else []
-    lines.append("from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback")
+    lines += [f"from {module} import {name} as {name}" for module, names in _ALSO.items() for name in names]
     lines.append(f"from {_RUNTIME} import {', '.join(_of_runtime(body))}")
     return "\n".join([*lines, "", body, ""])
 

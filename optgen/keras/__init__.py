@@ -34,7 +34,11 @@ _NAMESPACE = Namespace(
     "optimizer",
     "Keras",
     ("keras",),
-    {"from_keras": lambda: from_keras, **attributes("optgen.runtime.keras_metrics", "MetricsCallback")},
+    {
+        "from_keras": lambda: from_keras,
+        **attributes("optgen.runtime.keras_metrics", "MetricsCallback"),
+        **attributes("optgen.runtime.keras_neutral", "load_state", "save_state", "state_of"),
+    },
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from optgen.errors import StateError, UsageError
 from optgen.runtime import neutral_file
 from optgen.runtime.arrangement import layers_of
+from optgen.runtime.array_neutral import SettingsWarning, check_choices, check_depth
 from optgen.runtime.array_step import slot_dtype, slot_shape
 from optgen.runtime.jax_program import ARRAYS
 from optgen.runtime.jax_transform import State, Transformation
@@ -37,10 +38,6 @@ from optgen.runtime.rule_info import MAXIMIZE, HyperValue, RuleInfo
 
 Tree: TypeAlias = Any
 FRAMEWORK = "jax"
-
-
-class SettingsWarning(UserWarning):
-    """A state was written with other hyper-parameters than those of the transformation that goes on with it."""
 
 
 def save_state(path: neutral_file.PathLike, transformation: Transformation, state: Tree, params: Tree) -> None:
@@ -141,6 +138,7 @@ class _Side:
                     state=joined(self.slots, kept),
                     layer=words[leaf.layer] if self.rule.layers else "",
                     depth=float(leaf.meta.depth) if self.rule.depth else None,
+                    hypers=dict(leaf.own),
                 )
             )
         hypers = cast(Mapping[str, HyperValue], self._hypers(count))
@@ -236,20 +234,17 @@ class _Side:
         own = self._hypers(saved.global_step)
         fixed = {name for name, value in engine.given.items() if isinstance(value, bool | int | float | str)}
         other: set[str] = set()
-        for p in found:
+        for leaf, p in zip(self.plan.leaves, found, strict=True):
             group = saved.groups[p.group]
             hypers = {**rule.defaults(), **group.hypers, **p.hypers}
             settled = rule.settled(hypers, group.maximize, coupling)
-            for key, value in settled.items():
-                if engine.settled.get(key) != value:
-                    raise StateError(
-                        f'the state of "{p.name}" was written with {key}={value!r}, and this transformation has '
-                        f"{engine.settled.get(key)!r}"
-                    )
-            for name, value in p.hypers.items():
-                if own.get(name) != value:
-                    raise StateError(f'"{p.name}" has {name}={value!r} of its own, which a transformation cannot give')
-            other |= {name for name in fixed if name in hypers and hypers[name] != own[name]}
+            check_choices(p.name, settled, engine.settled, "transformation")
+            for name in sorted(p.hypers.keys() | leaf.own.keys()):
+                value, here = hypers[name], leaf.own.get(name, own.get(name))
+                if value != here:
+                    given = rule.hyper(name).per_parameter
+                    raise StateError(f'"{p.name}" had {name}={value!r}, and here it is {here!r}: give {given}=')
+            other |= {name for name in fixed - leaf.own.keys() if name in hypers and hypers[name] != own[name]}
         if self.rule.layers:
             words = self._layer_words()
             layers = [words[leaf.layer] for leaf in self.plan.leaves]
@@ -261,10 +256,8 @@ class _Side:
 
     def _check_depths(self, found: Sequence[Parameter]) -> None:
         for leaf, p in zip(self.plan.leaves, found, strict=True):
-            if self.rule.depth and p.depth is not None and abs(p.depth - leaf.meta.depth) > 1e-9:
-                raise StateError(
-                    f'the depth of "{leaf.name}" was {p.depth:g}, and here it is {leaf.meta.depth:g}: give depths='
-                )
+            if self.rule.depth:
+                check_depth(leaf.name, p, leaf.meta.depth)
 
 
 def _array(x: object) -> Array:

@@ -148,7 +148,7 @@ def check_decay_is_the_rules_own_and_spares_what_is_excluded() -> None:
 
 def classes() -> list[type[optgen.keras.AdamW]]:
     """Every class that ships."""
-    skipped = {"from_keras", "MetricsCallback"}
+    skipped = {"from_keras", "MetricsCallback", "load_state", "save_state", "state_of"}
     return [getattr(optgen.keras, name) for name in dir(optgen.keras) if name not in skipped]
 
 
