@@ -5,6 +5,9 @@ from typing import Literal
 from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.keras_depth import DepthOptimizer
 from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback
+from optgen.runtime.keras_neutral import load_state as load_state
+from optgen.runtime.keras_neutral import save_state as save_state
+from optgen.runtime.keras_neutral import state_of as state_of
 from optgen.runtime.keras_optimizer import LearningRate, Optimizer, PerParameter
 
 def from_keras(optimizer: object, **arguments: object) -> Optimizer: ...

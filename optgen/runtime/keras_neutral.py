@@ -161,13 +161,13 @@ class _Side:
         """Takes a saved state over, once all of it is found to fit."""
         saved.check_rule(self.rule)
         found = self._matched(saved)
+        self._check_layers(saved, found)
+        other = self._other_settings(saved, found)
         new: list[tuple[Variable, Array]] = []
         for i, p in zip(self.places, found, strict=True):
             leaf, own = self.parts[i].leaf, self.layout.slots[i]
             kept = apart(self.slots, fitted(p, Wanted(leaf.name, leaf.shape, self._shapes(own)), cast=cast_))
             new += [(variable, kept[name]) for name, variable in own.items()]
-        self._check_layers(saved, found)
-        other = self._other_settings(saved, found)
         if self.layout.updates is not None:
             counts = np.zeros(len(self.layout.parts), dtype=np.int32)
             counts[self.places] = [p.updates for p in found]
@@ -179,7 +179,7 @@ class _Side:
             variable.assign(ops.convert_to_tensor(value, dtype=variable.dtype))
         self.optimizer._iterations.assign(saved.global_step * self.every)
         for accumulator in self.optimizer._accumulated_gradients if self.every > 1 else ():
-            accumulator.assign(ops.zeros_like(accumulator))
+            accumulator.assign(ops.zeros(tuple(accumulator.shape), dtype=accumulator.dtype))
 
     def _matched(self, saved: NeutralState) -> list[Parameter]:
         """The saved parameters in the order of the variables."""
