@@ -154,8 +154,8 @@ def check_bits_are_kept_in_float32() -> None:
 SMALL = {"net.a.kernel": (3, 2), "net.b.kernel": (4,)}
 
 
-def check_names_layouts_and_the_command() -> None:
-    """A converted file needs no more words; a model's own name may differ."""
+def check_names_and_layouts_of_a_converted_file() -> None:
+    """It needs no more words; a model's own name may differ."""
     made = Torch("adamw", start(RNG, {"a.w": (3, 2), "b.w": (4,)}), torch.float32)
     made.step(start(RNG, {"a.w": (3, 2), "b.w": (4,)}))
     turned = {"net.a.kernel": (2, 3), "net.b.kernel": (4,)}
@@ -202,7 +202,7 @@ def check_what_keras_adds() -> None:
     assert [(g.hypers["lr"], g.hypers["weight_decay"]) for g in state.groups] == [(0.5, 0.1), (0.5, 0.0)]
     assert [p.group for p in state.parameters] == [0, 1]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SettingsWarning)
         optgen.keras.load_state(replace(state, global_step=3), spared)
     assert int(spared.iterations) == 3
 
@@ -246,6 +246,8 @@ def check_refusals() -> None:
     spaced = next(n for n in SPREAD if own_intervals(n))
     slow = Torch(spaced, start(RNG), torch.float32, **own_intervals(spaced))
     refused(Keras(spaced, start(RNG)), "give .*=", slow.saved())
+    with pytest.raises(StateError, match="had .* and here it is .*: give"):
+        Jax(spaced, start(RNG), "float32").load(slow.saved())
 
 
 def _with_thirds(p: Parameter) -> Parameter:
