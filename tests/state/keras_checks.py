@@ -246,7 +246,7 @@ def check_refusals() -> None:
     spaced = next(n for n in SPREAD if own_intervals(n))
     slow = Torch(spaced, start(RNG), torch.float32, **own_intervals(spaced))
     refused(Keras(spaced, start(RNG)), "give .*=", slow.saved())
-    with pytest.raises(StateError, match="had .* and here it is .*: give"):
+    with pytest.raises(StateError, match=r"had .* and here it is .*: give"):
         Jax(spaced, start(RNG), "float32").load(slow.saved())
 
 
