@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -32,13 +33,13 @@ def test_the_text_of_the_ir_is_the_source(name: str) -> None:
     tree = ast.parse(source)
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert {launch["function"] for boundary in manifest["launches"] for launch in boundary} <= functions  # type: ignore[attr-defined, index]
-    assert max(map(len, source.splitlines())) <= 160
+    assert all(len(line) <= 120 or "=" in line for line in source.splitlines())
 
 
 def test_equations_stand_above_what_computes_them() -> None:
     lines = [line.strip() for line in emit(view(to_kernels(load("adamw"), {}, "float32")))[1].splitlines()]
-    at = lines.index("# m = beta1*m + (1 - beta1)*g")
-    assert lines[at + 1] == "m_new = beta1 * m + one_minus_beta1 * g"
+    below = {after for line, after in pairwise(lines) if line == "# m = beta1*m + (1 - beta1)*g"}
+    assert "m_new = beta1 * m + one_minus_beta1 * g" in below
 
 
 def test_two_hash_seeds_give_one_text() -> None:
