@@ -173,7 +173,7 @@ def _outputs(variant: Variant, parts: Sequence[Phase]) -> list[list[Value]]:
         elif value in home:
             found[home[value]].setdefault(value)
 
-    last = max(number for number, part in enumerate(parts) if part.unit == "tensor")
+    last = max((number for number, part in enumerate(parts) if part.unit == "tensor"), default=len(parts) - 1)
     for number, part in enumerate(parts):
         for op in part.ops:
             for operand in op.operands:

@@ -646,7 +646,7 @@ def nce(
     Reference: neat_optim 0.1.0.dev0, nce_spec_v2.
 
     Args:
-        learning_rate: learning rate (> 0)
+        learning_rate: learning rate (>= 0)
         alpha: strength of the correction (>= 0)
         beta: decay of the momentum ([0, 1))
         nce_mode: the correction points along the opponent, or against the gradient, or there is none

@@ -157,8 +157,7 @@ class _Run:
 
     def _branch(self, op: rule.IfOp) -> None:
         scalars = chooses_scalars_only(op)
-        # An arm that reads what a sweep must find costs memory even where it only chooses between scalars.
-        condition = self._settle(self.values[op.condition], record=not scalars or self._reads_data(op))
+        condition = self._settle(self.values[op.condition], record=not scalars)
         truth = self.known.truth(condition)
         if truth is None and depends(condition).known_to_host and not scalars and self._may_fork(condition):
             truth = self._decide(condition)
@@ -166,11 +165,6 @@ class _Run:
             self._walk(op.then.block if truth else op.orelse.block)
             return
         self._convert(op, condition)
-
-    def _reads_data(self, op: rule.IfOp) -> bool:
-        """Whether an arm reads a reduction, directly or through what was made of one."""
-        read = (self.env.get(inner.variable.string_value()) for inner in op.walk() if isinstance(inner, rule.GetOp))
-        return any(isinstance(producer(value), rule.ReduceOp) for start in read if start for value in cone(start))
 
     def _settle(self, condition: SSAValue, *, record: bool) -> SSAValue:
         """Replace the parts of a condition that hypers alone decide by their truth."""

@@ -111,7 +111,10 @@ def write(path: Path, text: str) -> Path:
     for _ in range(ATTEMPTS):
         try:
             return _write(path, text)
-        except FileNotFoundError:  # another process cleared the cache meanwhile
+        except (
+            FileNotFoundError,
+            FileExistsError,
+        ):  # another process cleared the cache meanwhile, or while mkdir looked
             continue
     return _write(path, text)
 

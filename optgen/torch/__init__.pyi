@@ -894,7 +894,7 @@ class NCE(Optimizer):
 
     Args:
         params: parameters, parameter groups, or `model.named_parameters()`
-        lr: learning rate (> 0)
+        lr: learning rate (>= 0)
         alpha: strength of the correction (>= 0)
         beta: decay of the momentum ([0, 1))
         nce_mode: the correction points along the opponent, or against the gradient, or there is none

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -53,7 +53,9 @@ class KerasSide:
 
     def _variable(self, name: str, value: Array, dtype: str) -> Variable:
         *outer, last = name.replace(".", "/").split("/")
-        with keras.name_scope("/".join(outer) or "w"):
+        with ExitStack() as scopes:
+            for scope in outer or ("w",):
+                scopes.enter_context(keras.name_scope(scope))
             return keras.Variable(value, dtype=dtype, name=last)
 
     def _compiled(self) -> Any:

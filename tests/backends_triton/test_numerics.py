@@ -54,5 +54,5 @@ def test_memory_and_random_bits() -> None:
 
 def test_graphs_repeat_steps_and_memory_may_move() -> None:
     """What a CUDA graph of a step would repeat follows what changes in place; addresses follow what is replaced."""
-    (line,) = lines_of("interpreted_frontend")
+    (line,) = interpreting("interpreted_frontend")
     assert json.loads(line) == []

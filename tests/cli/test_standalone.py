@@ -16,7 +16,7 @@ from optgen import standalone
 from tests.cli.support import optgen, write_rule
 
 #: What a folder may import that does not come with Python.
-ALLOWED = {"numpy", "torch", "numba", "llvmlite"}
+ALLOWED = {"numpy", "torch", "numba", "llvmlite", "triton"}  # triton is imported where a GPU's kernels are launched
 
 _TRAIN = """
 import sys

@@ -261,7 +261,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str, str]] = {
     ),
     "graph of a scalar": ({}, "param = g*§neighbors(lr)", "this is a tensor value", 'over="layer"'),
     "random numbers": ({}, 'param = §normal(over="elem")', "normal is not built yet", ""),
-    "library": ({}, "param = §newton_schulz(g)", "newton_schulz is not built yet", ""),
+    "library": ({}, "param = §matmul(g, g)", "matmul is not built yet", ""),
     "largest entries": ({}, 'param = where(§top(g, 3, over="tensor"), g, 0)', "top is not built yet", ""),
     "sorting": ({}, "param = §sort(g)", "sort is not built yet", ""),
     "role": ({}, 'param = where(§role(param) == "head", g, 0)', "role is not built yet", "group"),

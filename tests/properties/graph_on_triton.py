@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.backends_triton.interpreted import patch_once
+from optgen_triton.interpreted import patch_once
 from tests.properties.graph import PROPERTIES, Engine, TorchStepper, hold
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Spec:
 
 
 def test_it_calls_every_function_that_is_built(spec: Spec) -> None:
-    unbuilt = {"role"}
+    unbuilt = {"role", "newton_schulz", "low_rank"}  # library calls have rules of their own
     for name, function in FUNCTIONS.items():
         assert not function.built or name in unbuilt or f"{name}(" in spec.text, name
 

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 import optgen.torch
 from optgen.errors import HyperError, UsageError
+from optgen.runtime import graph as graphs
 from optgen.runtime import torch_groups
 from optgen.runtime.torch_optimizer import Optimizer
 
@@ -61,8 +62,7 @@ def test_players_that_do_not_fit(given: Any, match: str) -> None:
 
 def test_edges_by_name() -> None:
     players = ["embed", "h.0", "h.1"]
-    assert torch_groups.edge_list(None, players) is None
-    assert torch_groups.edge_list((("embed", "h.0"), ("h.0", "h.1", 0.5)), players) == [(0, 1, 1.0), (1, 2, 0.5)]
+    assert graphs.numbered((("embed", "h.0"), ("h.0", "h.1", 0.5)), players) == [(0, 1, 1.0), (1, 2, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_edges_by_name() -> None:
 )
 def test_edges_that_do_not_fit(edge: Any, match: str) -> None:
     with pytest.raises(UsageError, match=match):
-        torch_groups.edge_list((edge,), ["embed", "h.0", "h.1"])
+        graphs.numbered((edge,), ["embed", "h.0", "h.1"])
 
 
 def test_depths_from_names() -> None:

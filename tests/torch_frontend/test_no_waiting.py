@@ -16,7 +16,10 @@ from optgen.errors import HyperError
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.runtime.torch_resident import deciding
 from optgen.spec.loader import shipped
+from tests.programs import calls_a_library
 from tests.torch_frontend.fake_cuda import Launches, Refusing, fake_cuda, looked_at
+
+RULES = [name for name in shipped() if not calls_a_library(name)]
 
 SHAPES = {"h.0.w": (6, 5), "h.0.b": (6,), "h.1.w": (6, 5), "h.1.b": (6,), "head": (3, 2, 4), "scale": ()}
 #: What torch is asked for by a step: copies to the device and on it, and the count of steps there.
@@ -66,7 +69,7 @@ def held(optimizer: Optimizer, named: list[tuple[str, torch.nn.Parameter]]) -> s
     return {value.device.type for _, param in named for value in optimizer.state[param].values()}
 
 
-@pytest.mark.parametrize("rule", shipped())
+@pytest.mark.parametrize("rule", RULES)
 def test_a_step_waits_for_nothing(rule: str, launches: Launches) -> None:
     """The rates are on the device, and all state with its counters; gradients come, go and move."""
     named = parameters()
@@ -111,7 +114,7 @@ def test_a_rate_on_the_device_is_copied_there_capturable_or_not() -> None:
 
 def test_what_decides_on_kernels_has_to_be_known_under_capture() -> None:
     """Without it such a tensor is looked at by every step."""
-    for rule in shipped():
+    for rule in RULES:
         cls = made(rule)
         rules = cls.RULE
         names = [rules.hyper(name) for name in deciding(rules, rules.settled(rules.defaults()))]

@@ -1,6 +1,6 @@
 """The rule nested as functions of `keras.ops`, for every backend that Keras has, generated from nested.yaml.
 
-spec 299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77
+spec b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a
 made by: optgen build nested --backend xla --framework keras --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -235,7 +235,7 @@ def due_not_k_gt_1(
 
 PROGRAM = Program(
     rule="nested",
-    digest="299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77",
+    digest="b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a",
     settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,

@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float32, generated from nested.yaml.
 
-spec 299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77
+spec b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a
 made by: optgen build nested --backend triton --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -60,7 +60,7 @@ from optgen.runtime.triton_library import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': '299ee9061401633c6a46c57ee05f39843765ff17a38f159b1cc061bf6568fb77',
+ 'digest': 'b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a',
  'backend': 'triton',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
