@@ -37,7 +37,7 @@ def entry(spec: Spec) -> Entry:
         name=spec.name,
         title=spec.title,
         class_name=spec.class_name,
-        digest=spec.digest,
+        digest=(spec.parts or (spec.own_part,))[0].digest,  # with `else`, of its own text
         state_bytes_per_param=found["state_bytes_per_param"],
         bytes_per_param=found["bytes_per_param"],
     )

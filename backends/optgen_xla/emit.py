@@ -173,7 +173,7 @@ def _outputs(variant: Variant, parts: Sequence[Phase]) -> list[list[Value]]:
         elif value in home:
             found[home[value]].setdefault(value)
 
-    last = max((number for number, part in enumerate(parts) if part.unit == "tensor"), default=len(parts) - 1)
+    last = max(number for number, part in enumerate(parts) if part.unit == "tensor")
     for number, part in enumerate(parts):
         for op in part.ops:
             for operand in op.operands:

@@ -36,7 +36,7 @@ class Phase:
 
 
 def phases(variant: Variant) -> list[Phase]:
-    """The functions of a variant in the order of the step, empty ones left out."""
+    """The functions of a variant in the order of the step, empty ones left out; one where nothing is computed."""
     free = known_before(variant.ops)
     ready = _ready(variant, free)
     latest = _latest(variant, free, ready)
@@ -52,7 +52,7 @@ def phases(variant: Variant) -> list[Phase]:
             at = ready[op.result] - 1
             after = Crossing(op, op.operands[0], op.result)
             placed.setdefault(at, Phase(UNITS[at % len(UNITS)])).after.append(after)
-    return [placed[index] for index in sorted(placed)]
+    return [placed[index] for index in sorted(placed)] or [Phase("tensor")]
 
 
 def _ready(variant: Variant, free: set[Value]) -> dict[Value, int]:

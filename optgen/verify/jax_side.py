@@ -1,4 +1,4 @@
-"""Optimizers of JAX, as the tester drives them: `apply` under `jit` on a tree of parameters."""
+"""Optimizers of JAX, as the tester drives them: `plain`, what XLA compiles, under `jit` on a tree of parameters."""
 
 # JAX carries partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -43,7 +43,7 @@ class JaxSide:
             self.params = self._tree(list(arrays.values()), dtype.param)
             self.transformation = self._made()
             self.state = cast(State, self.transformation.init(self.params))
-            self.apply = jax.jit(self.transformation.apply)
+            self.apply = jax.jit(self.transformation.plain)
 
     def _made(self) -> Transformation:
         factory = compile_rule(self.spec, framework="jax")
@@ -71,7 +71,7 @@ class JaxSide:
             self.settings["lr"] = rate * factor
         with jax.enable_x64(self.wide):
             self.transformation = self._made()
-            self.apply = jax.jit(self.transformation.apply)
+            self.apply = jax.jit(self.transformation.plain)
 
     def values(self, tensor: int) -> Mapping[str, Array]:
         """The parameter, its count and its state."""

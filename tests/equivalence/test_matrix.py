@@ -77,7 +77,7 @@ def test_a_wrong_operation_is_seen(
     assert done.exit_code == 1, done.output
     assert "MISS" in done.output
     assert "1 comparisons, 1 of them missed" in done.output
-    assert f"mine_{name} on {column.name}, float32: param of " in done.output
+    assert f" on {column.name}, float32: param of " in done.output
 
 
 def test_an_interpreter_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:

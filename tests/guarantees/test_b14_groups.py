@@ -55,7 +55,8 @@ def test_settings_of_one_group_are_its_own(cls: type[Optimizer]) -> None:
     if cls.RULE.arms:
         pytest.skip("each of several rules has a rate of its own")
     named = shelf.parameters()
-    optimizer = shelf.make(cls, [{"params": named[:2], "lr": 0.0}, {"params": named[2:]}])  # type: ignore[arg-type]
+    kept = {hyper.name: 0.0 for hyper in cls.RULE.hypers if hyper.name == "prune_threshold"}  # prunes at any rate
+    optimizer = shelf.make(cls, [{"params": named[:2], "lr": 0.0}, {"params": named[2:]}], **kept)  # type: ignore[arg-type]
     before = [param.detach().clone() for _, param in named]
     shelf.train(optimizer, named, range(8))  # every interval passes
     still = [shelf.same_bits(param.detach(), was) for (_, param), was in zip(named, before, strict=True)]
