@@ -205,7 +205,11 @@ if "stepping" in sys.argv:
 """
 
 
-@pytest.mark.parametrize("how", ["sleeping", "stepping"])
+#: Python before 3.14 unwinds a thread that asks for it at the end, and where that thread is in torch's C++ it may abort.
+_UNWOUND = pytest.mark.xfail(reason="a thread that ends inside torch's own code may abort the process", strict=False)
+
+
+@pytest.mark.parametrize("how", ["sleeping", pytest.param("stepping", marks=_UNWOUND)])
 def test_the_interpreter_ends_beside_its_threads(how: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", ENDING, how]
