@@ -205,7 +205,7 @@ if "stepping" in sys.argv:
 """
 
 
-#: Python before 3.14 unwinds a thread that asks for it at the end, and where that thread is in torch's C++ it may abort.
+#: Python before 3.14 unwinds threads at its end; one that is in torch code of C++ then may abort the process.
 _UNWOUND = pytest.mark.xfail(reason="a thread that ends inside torch's own code may abort the process", strict=False)
 
 
