@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from tests.backends_triton.interpreted import mend_bfloat16, patch_once
+from optgen_triton.interpreted import mend_bfloat16, patch_once
 
 import optgen  # isort: skip (triton is told to interpret first)
 from optgen.runtime import gpu_tables, torch_binding, torch_flags, torch_resident, torch_scaling
