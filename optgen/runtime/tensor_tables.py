@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class TensorInfo:
     dtype: str
 
 
-class TensorTables:
+class TensorTables(ABC):
     """The tables of one optimizer's kernels: one or several modules that differ in dtype only.
 
     The caller writes ``hyper`` (f64[T, hypers]), ``address`` (i64[T, slots], 0 where absent) and ``inputs``
@@ -123,17 +124,17 @@ class TensorTables:
 
     # -- what a device's tables do with it --------------------------------------------------------------------------
 
+    @abstractmethod
     def _set_edges(self, edges: Edges) -> None:
         """Puts the edges of the layers that are present where kernels find them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _set_neighbours(self, found: Neighbours) -> None:
         """The same for the neighbours of tensors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _put_layout(self, tensor: int, slot: int | None, found: NDArray[np.int64] | None) -> None:
         """The same for how a slot lies, or for row-major order (None); no layout where elements are walked in order."""
-        raise NotImplementedError
 
     # -- what they are made of --------------------------------------------------------------------------------------
 

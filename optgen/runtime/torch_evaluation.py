@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,7 +38,7 @@ class _Held:
                 param.copy_(weight)
 
 
-class EvaluationWeights:
+class EvaluationWeights(ABC):
     """The part of an optimizer that swaps weights. It adds nothing to a step, and holds a copy of the weights between
     `eval()` and `train()` only."""
 
@@ -121,13 +122,14 @@ class EvaluationWeights:
                 f"this {self.RULE.class_name} before"
             )
 
+    @abstractmethod
     def _check_whole(self) -> None:
-        raise NotImplementedError
+        """PartialStepError if an earlier step was cut while it stored, and no state was loaded since."""
 
     @property
+    @abstractmethod
     def global_step(self) -> int:
         """Steps completed."""
-        raise NotImplementedError
 
     def _bound_to_evaluate(self, rule: RuleInfo) -> Binding:
         """The kernels that set the weights, tied to the parameters and the state they read; they store no state."""
@@ -139,7 +141,7 @@ class EvaluationWeights:
         names = {info.name for info in rule.states}
         own: dict[Tensor, Slots] = {}
         for member in made.members:
-            slots = cast(Mapping[str, Any], self.__dict__["state"][member.param])
+            slots = cast(Mapping[str, Any], vars(self)["state"][member.param])
             own[member.param] = {name: value if name in names else _aside(name, value) for name, value in slots.items()}
         return Binding(made, groups, options, own)
 
