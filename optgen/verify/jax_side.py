@@ -21,6 +21,7 @@ from optgen.runtime.jax_transform import State, Transformation
 from optgen.runtime.storage import DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.code import COUNTER
+from optgen.verify.side import arrangement_of
 
 Array = NDArray[np.float64]
 Tree: TypeAlias = Any
@@ -94,11 +95,7 @@ def make(
     """A transformation on a flat dict of parameters. UsageError for what the front end does not offer."""
     if len(given) > 1 or len(set(dtypes)) > 1:
         raise UsageError("in JAX one transformation has one set of hypers, and one dtype here")
-    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
-    more: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if "laplacian(" in spec.text:
-        more |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
     own = dtypes[0]
     if own != DtypeSet(own.param):
         raise UsageError(f'in JAX state is kept as it is computed, and there is no storage like "{own}"')
-    return JaxSide(spec, dict(given[""]), arrays, own, more)
+    return JaxSide(spec, dict(given[""]), arrays, own, arrangement_of(spec, arranged))

@@ -21,6 +21,7 @@ from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.storage import DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.code import COUNTER
+from optgen.verify.side import arrangement_of
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Final[Any] = importlib.import_module("keras")
@@ -117,14 +118,10 @@ def make(
     """An optimizer on variables. UsageError for what the front end does not offer."""
     if len(given) > 1 or len(set(dtypes)) > 1:
         raise UsageError("in Keras one optimizer has one set of hypers, and one dtype here")
-    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
-    more: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if "laplacian(" in spec.text:
-        more |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
     own = dtypes[0]
     if own != DtypeSet(own.param):
         raise UsageError(f'in Keras state is kept as it is computed, and there is no storage like "{own}"')
-    return KerasSide(spec, given[""], arrays, own, more)
+    return KerasSide(spec, given[""], arrays, own, arrangement_of(spec, arranged))
 
 
 @contextmanager

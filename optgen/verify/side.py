@@ -6,12 +6,13 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optgen.errors import UsageError
+from optgen.frontends.declared import works_on
 from optgen.ir.view import Module
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.storage import DtypeSet
@@ -72,6 +73,15 @@ def side_of(framework: str) -> Sides:
     if not has_side(framework):
         raise UsageError(f'optimizers of "{framework}" cannot be compared with the reference')
     return cast("Sides", importlib.import_module(_module(framework)))
+
+
+def arrangement_of(spec: Spec, arranged: Arrangement) -> dict[str, Any]:
+    """What an optimizer is told of layers, as its arguments: what was given, and how a graph is read if it has one."""
+    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
+    found: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if works_on(spec, "graph"):
+        found |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
+    return found
 
 
 def _module(framework: str) -> str:

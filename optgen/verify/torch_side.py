@@ -18,6 +18,7 @@ from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.storage import DtypeSet
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.spec.model import Setting, Spec
+from optgen.verify.side import arrangement_of
 
 Array = NDArray[np.float64]
 
@@ -102,11 +103,7 @@ def _optimizer(
     groups: list[dict[str, Any]] = []
     for own, run in groupby(tensors, key=lambda name: name if name in given else ""):
         groups.append({"params": [(name, tensors[name]) for name in run], **_arguments(cls, given[own])})
-    options = {"players": arranged.players, "edges": arranged.edges, "depths": arranged.depths}
-    extra: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if cls.RULE.graph:
-        extra |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
-    extra |= _storage(dtypes)
+    extra = arrangement_of(spec, arranged) | _storage(dtypes)
     with warnings.catch_warnings():  # how much rounding costs is what is looked at here
         warnings.filterwarnings("ignore", message=".*without a float32 copy")
         return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
