@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 MADE = "<!-- Made from specs/{name}.yaml by tools/rule_pages.py; edit that file. -->"
 NOT_BUILT = " (known to the language; refused by name until it is built)"
+PRESETS_ABOUT = (
+    "`Class.preset(NAME, ...)` in torch and Keras, `optgen.jax.preset({name}, NAME, ...)` in JAX, `--preset NAME` on "
+    "the command line; further arguments win."
+)
 HEADS = {
     "elementwise": "Of elements, or of anything coarser",
     "reduction": "Reductions over an extent",
@@ -140,6 +144,11 @@ def _page(spec: Spec, found: Explanation) -> str:
     parts += ["```python", *_usage(spec), "```"]
     parts += ["## Equations", "```math", to_latex(spec).replace("align*", "aligned"), "```"]
     parts += ["## Arguments", _table(("name", "default", "domain", "meaning"), list(_hypers(spec)))]
+    if spec.presets:
+        rows = [
+            (f"`{name}`", ", ".join(_setting_text(*s) for s in given.items())) for name, given in spec.presets.items()
+        ]
+        parts += ["## Presets", PRESETS_ABOUT.format(name=spec.name), _table(("name", "arguments"), rows)]
     if found["state"]:
         rows = [(f"`{n}`", s["extent"], s["dtype"], s["doc"]) for n, s in found["state"].items()]
         parts += ["## State", _table(("name", "one per", "dtype", "meaning"), rows)]
@@ -162,6 +171,10 @@ def _hypers(spec: Spec) -> Iterator[tuple[str, str, str, str]]:
         spelled = argument_of(spec, hyper)
         name = f"`{hyper.name}`" if spelled == hyper.name else f"`{hyper.name}` (torch: `{spelled}`)"
         yield name, f"`{_value(hyper.default)}`", _domain(hyper), " ".join(hyper.doc.split())
+
+
+def _setting_text(name: str, setting: object) -> str:
+    return f"`{name}={str(setting).lower() if isinstance(setting, bool) else setting}`"
 
 
 def _domain(hyper: Hyper) -> str:

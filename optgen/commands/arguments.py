@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +12,9 @@ from click.shell_completion import CompletionItem
 from optgen.commands import completing
 from optgen.errors import UsageError, suggest
 from optgen.runtime.storage import FLOATS, DtypeSet
+
+if TYPE_CHECKING:
+    from optgen.spec.model import Spec, Value
 
 #: Backends of the design; those of other packages are found where they are installed.
 KNOWN_BACKENDS = ("numba", "numba-cuda", "triton", "xla", "reference")
@@ -94,6 +97,34 @@ def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=completing.assignments,
     )
     return option(function)
+
+
+def preset_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--preset NAME`, as the argument `preset`, which is None if none is named."""
+    about = "Values that the rule's text names as a preset; --set goes before them."
+    option = click.option("--preset", metavar="NAME", help=about, shell_complete=completing.presets)
+    return option(function)
+
+
+def given_values(spec: Spec, preset: str | None, assignments: Sequence[tuple[str, str]]) -> dict[str, Value]:
+    """Values that kernels are settled for, checked: those of a preset, and those assigned one by one.
+
+    Of a preset only hyper-parameters and the coupling are; who the players are is no affair of kernels. UsageError for
+    a name that is no preset of the rule.
+    """
+    from optgen.generate import accept
+    from optgen.passes.pipeline import COUPLING
+
+    choices = {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
+    assigned = read_assignments(assignments, choices)
+    if preset is None:
+        return accept(spec, assigned)
+    if preset not in spec.presets:
+        hint = suggest(preset, spec.presets) or f"there are: {', '.join(spec.presets) or 'none'}"
+        raise UsageError(f'{spec.name} has no preset "{preset}"; {hint}')
+    settings = spec.presets[preset].items()
+    named = {n: cast("Value", value) for n, value in settings if n in spec.hypers or n == COUPLING}
+    return accept(spec, {**named, **assigned})
 
 
 def read_assignments(

@@ -14,7 +14,8 @@ from optgen.commands.arguments import (
     backend_names,
     check_backend,
     dtype_option,
-    read_assignments,
+    given_values,
+    preset_option,
     set_option,
 )
 from optgen.commands.emit import EMITTED, emit_stage, stage_of
@@ -43,6 +44,7 @@ OUT = Path("optgen_out")
     help="Front end to write a class for; all that are built if none is named.",
 )
 @set_option
+@preset_option
 @dtype_option
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder to write to: DIR/RULE/.")
 @click.option(
@@ -60,6 +62,7 @@ def command(
     backend: str | None,
     framework: str,
     assignments: tuple[tuple[str, str], ...],
+    preset: str | None,
     dtypes: tuple[str, ...],
     out: Path | None,
     standalone: bool,
@@ -68,11 +71,11 @@ def command(
 ) -> None:
     """Write a rule's kernels and optimizer classes to a folder that imports without the compiler.
 
-    The folder holds what was asked for: kernels for the default choices, or for those given by --set, and its class
-    says what to build when it is asked for others. Building again adds to it.
+    The folder holds what was asked for: kernels for the default choices, or for those given by --preset and --set,
+    and its class says what to build when it is asked for others. Building again adds to it.
     """
     from optgen.backend.registry import REFERENCE
-    from optgen.generate import Request, accept, origin_of
+    from optgen.generate import Request, origin_of
     from optgen.spec.loader import load
 
     stage = stage_of(emit, print_after)
@@ -85,8 +88,7 @@ def command(
         spec = load(rule)
         if spec.name in requests:
             raise UsageError(f'{rule} and {requests[spec.name].spec.path} are both called "{spec.name}"; rename one')
-        choices = {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
-        given = accept(spec, read_assignments(assignments, choices))
+        given = given_values(spec, preset, assignments)
         origin = origin_of(spec) if REFERENCE in backends else ""
         requests[spec.name] = Request(spec, backends, dtypes or DTYPES, frameworks, given, origin, standalone)
     if stage:

@@ -87,6 +87,11 @@ def assignments(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     return _starting([f"{name}={value}" for value in values], incomplete)
 
 
+def presets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Presets of the rules on the line."""
+    return _starting([name for spec in _specs(ctx) for name in spec.presets], incomplete)
+
+
 def _values(hyper: Hyper) -> Sequence[str]:
     if hyper.kind == "bool":
         return ("true", "false")

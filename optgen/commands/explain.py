@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from optgen.commands import completing
-from optgen.commands.arguments import read_assignments, set_option
+from optgen.commands.arguments import given_values, preset_option, set_option
 from optgen.commands.output import code, table
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ _REACH = {
 @click.argument("rule", shell_complete=completing.rules)
 @click.option("form", "--format", type=click.Choice(["text", "json", "latex"]), default="text", show_default=True)
 @set_option
-def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> None:
+@preset_option
+def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...], preset: str | None) -> None:
     """What a rule computes and what it costs: equations, types, sweeps, bytes per parameter, facts.
 
     Figures are for float32. A location counts once per sweep, as memory sees it; "issued" counts what the kernel's text
     loads and stores, where reading the neighbours of a layer counts twice, as on a path.
     """
-    from optgen.generate import accept
     from optgen.spec.loader import load
 
     spec = load(rule)
@@ -48,7 +48,7 @@ def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> N
         return
     from optgen.explain import explain, storage
 
-    given = accept(spec, read_assignments(assignments, _choices(spec)))
+    given = given_values(spec, preset, assignments)
     found = explain(spec, given)
     if form == "json":
         whole = {**found, "storage": storage(spec, given)}
@@ -56,10 +56,6 @@ def command(rule: str, form: str, assignments: tuple[tuple[str, str], ...]) -> N
     else:
         _text(spec, found)
         _storage(storage(spec, given))
-
-
-def _choices(spec: Spec) -> dict[str, object]:
-    return {hyper.name: hyper for hyper in spec.hypers.values() if hyper.kind == "choice"}
 
 
 def _finite(data: object) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from optgen.frontends.python_text import literal
-from optgen.runtime.graph import COUPLINGS
+from optgen.runtime.graph import COUPLINGS, LAPLACIANS
 from optgen.runtime.rule_info import REACHES, Reach
 from optgen.spec.functions import FUNCTIONS
 from optgen.spec.model import Spec, State
@@ -14,6 +14,7 @@ from optgen.spec.syntax import Assign, Call, Compare, Expr, If, Name, Number, Te
 
 #: The arguments of rules that read the graph between layers, as every front end spells them.
 EDGES_ABOUT: Final = '"path" (the default), "complete", or pairs of layers, and triples with a weight'
+LAPLACIAN_TYPE: Final = f"Literal[{', '.join(map(literal, LAPLACIANS))}]"
 COUPLING_TYPE: Final = f"Literal[{', '.join(map(literal, COUPLINGS))}]"
 COUPLING_ABOUT: Final = (
     "layers of other shapes: meet in their norms, are not joined (match), refused (equal; flat: unless of equal size), "

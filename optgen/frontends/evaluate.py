@@ -75,6 +75,11 @@ def check_requirements(spec: Spec, hypers: Mapping[str, Value]) -> None:
             raise HyperError(f"{spec.name} requires {text}")
 
 
+def has_quirk(spec: Spec, name: str, hypers: Mapping[str, Value]) -> bool:
+    """Whether front ends of a rule do what this quirk says, under these values of all hyper-parameters."""
+    return name in spec.quirks and _holds(spec.quirks[name], hypers)
+
+
 def _calls(spec: Spec) -> list[Call]:
     found: list[Call] = []
     for stage in spec.stages.values():

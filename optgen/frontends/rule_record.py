@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from optgen.errors import UsageError
 from optgen.frontends.declared import counts_updates, extent_of, reach_of, works_on
@@ -32,10 +33,36 @@ _DATA = (
 )
 
 
-def record(spec: Spec, origin: str, name: str = "rule") -> list[str]:
-    """Texts of the data about a rule, under a name of their own."""
+#: Writes the settings of a preset as Python values by the arguments of a front end.
+Spelling: TypeAlias = Callable[[Spec, Mapping[str, Setting]], Mapping[str, str]]
+
+
+def by_torch_arguments(spec: Spec, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+    """Settings as torch's arguments take them: entries of a pair together."""
+    given: dict[str, str] = {}
+    for argument in arguments(spec):
+        if any(hyper.name in settings for hyper in argument.hypers):
+            entries = [settings.get(hyper.name, hyper.default) for hyper in argument.hypers]
+            given[argument.name] = value(entries[0] if not argument.tuple else tuple(entries))
+    return given | {name: value(setting) for name, setting in settings.items() if name not in spec.hypers}
+
+
+def spelled_by(argument_of: Callable[[Hyper], str]) -> Spelling:
+    """Settings under the one argument that each hyper-parameter has."""
+
+    def spell(spec: Spec, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+        return {
+            argument_of(spec.hypers[name]) if name in spec.hypers else name: value(setting)
+            for name, setting in settings.items()
+        }
+
+    return spell
+
+
+def record(spec: Spec, origin: str, name: str = "rule", spelling: Spelling = by_torch_arguments) -> list[str]:
+    """Texts of the data about a rule, under a name of their own, with presets in a front end's spelling."""
     found = needs(spec)
-    info = _rule(spec, found, origin).replace("RULE = ", f"{name.upper()} = ", 1)
+    info = _rule(spec, found, origin, spelling).replace("RULE = ", f"{name.upper()} = ", 1)
     texts = [_settle(spec), *([_needs(found)] if found else []), *_arm(spec), info]
     if name == "rule":
         return texts
@@ -115,7 +142,7 @@ def _arm(spec: Spec) -> list[str]:
     return [fitted([*lines, f"    return {literal(spec.hypers[CHOOSER].choices[-1])}"])]
 
 
-def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
+def _rule(spec: Spec, found: Needs | None, origin: str, spelling: Spelling) -> str:
     lines = ["RULE = RuleInfo("]
     for key, text in (
         ("name", spec.name),
@@ -140,9 +167,12 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines += _tuple("require", require) if require else []
     lines += _cautions(spec)
     lines += _shows(spec)
+    lines += _quirks(spec)
     if spec.presets:
         lines.append("    presets={")
-        lines += [f"        {literal(name)}: {_preset(spec, settings)}," for name, settings in spec.presets.items()]
+        for name, settings in spec.presets.items():
+            entries = ", ".join(f'"{argument}": {text}' for argument, text in spelling(spec, settings).items())
+            lines.append(f"        {literal(name)}: {{{entries}}},")
         lines.append("    },")
     lines.append(f"    matrix={literal(spec.matrix if isinstance(spec.matrix, str) else 'blocks')},")
     lines += [f"    {flag}=True," for flag in ("layers", "graph", "depth") if works_on(spec, flag)]
@@ -154,6 +184,12 @@ def _rule(spec: Spec, found: Needs | None, origin: str) -> str:
     lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
     lines.append(")")
     return fitted(lines)
+
+
+def _quirks(spec: Spec) -> list[str]:
+    write = Expressions(_hyper)
+    entries = [f'        "{name}": lambda hyper: {_truth(write.text(e))},' for name, e in spec.quirks.items()]
+    return ["    quirks={", *entries, "    },"] if entries else []
 
 
 def _cautions(spec: Spec) -> list[str]:
@@ -246,16 +282,3 @@ def _start(start: Expr, spec: Spec, state: State) -> str:
             f"{state.loc}: the start of {state.name} reads values of the parameter, which is not built yet"
         )
     return f"lambda hyper, meta: {Expressions(_hyper).text(start)}"
-
-
-def _preset(spec: Spec, settings: Mapping[str, Setting]) -> str:
-    """A preset by torch's argument names."""
-    given: dict[str, str] = {}
-    for argument in arguments(spec):
-        if any(hyper.name in settings for hyper in argument.hypers):
-            entries = [settings.get(hyper.name, hyper.default) for hyper in argument.hypers]
-            given[argument.name] = value(entries[0] if not argument.tuple else tuple(entries))
-    for name, setting in settings.items():
-        if name not in spec.hypers:
-            given[name] = value(setting)
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in given.items()) + "}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optgen.errors import UsageError
+from optgen.frontends.documented import about
 from optgen.frontends.python_text import literal, value
 from optgen.spec.model import Hyper, Spec
 
@@ -51,13 +52,13 @@ def _argument(name: str, entries: Sequence[tuple[int | None, Hyper]]) -> Argumen
         if len(entries) > 1:
             raise UsageError(f'{entries[1][1].loc}: two hypers are both called "{name}" in torch')
         hyper = entries[0][1]
-        return Argument(name, (hyper,), False, _type(hyper, name), value(hyper.default), _doc(hyper))
+        return Argument(name, (hyper,), False, _type(hyper, name), value(hyper.default), about(hyper))
     ordered = [hyper for _, hyper in sorted(entries, key=lambda entry: -1 if entry[0] is None else entry[0])]
     if sorted(-1 if index is None else index for index, _ in entries) != list(range(len(entries))):
         raise UsageError(f'{entries[0][1].loc}: the entries of "{name}" must be [0] to [{len(entries) - 1}], each once')
     kind = f"tuple[{', '.join(_type(hyper, '') for hyper in ordered)}]"
     default = "(" + ", ".join(value(hyper.default) for hyper in ordered) + ")"
-    return Argument(name, tuple(ordered), True, kind, default, "; ".join(_doc(hyper) for hyper in ordered))
+    return Argument(name, tuple(ordered), True, kind, default, "; ".join(about(hyper) for hyper in ordered))
 
 
 def _type(hyper: Hyper, name: str) -> str:
@@ -68,12 +69,6 @@ def _type(hyper: Hyper, name: str) -> str:
     if hyper.kind == "float" and name:
         return "float | Tensor"
     return hyper.kind
-
-
-def _doc(hyper: Hyper) -> str:
-    about = " ".join(hyper.doc.split())
-    limits = f"{hyper.domain.text}" if hyper.domain is not None else ""
-    return f"{about} ({limits})" if about and limits else about or limits
 
 
 def uses(text: str, name: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, works_on
+from optgen.frontends import documented
+from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, LAPLACIAN_TYPE, works_on
 from optgen.frontends.python_text import WIDTH, docstring_text
 from optgen.frontends.torch_arguments import Argument, arguments, uses
 from optgen.runtime.torch_flags import POLICY
@@ -122,8 +123,7 @@ def _extra_arguments(spec: Spec) -> list[tuple[str, str, str, str]]:
         found.append(("players", "Players", "None", about))
     if works_on(spec, "graph"):
         found.append(("edges", "str | Iterable[Edge] | None", "None", EDGES_ABOUT))
-        kinds = 'Literal["combinatorial", "random_walk", "symmetric"]'
-        found.append(("laplacian", kinds, '"combinatorial"', "how edges are normalised"))
+        found.append(("laplacian", LAPLACIAN_TYPE, '"combinatorial"', "how edges are normalised"))
         found.append(("coupling", COUPLING_TYPE, '"transport"', COUPLING_ABOUT))
     if works_on(spec, "depth"):
         about = "whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from name patterns"
@@ -132,12 +132,11 @@ def _extra_arguments(spec: Spec) -> list[tuple[str, str, str, str]]:
 
 
 def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, str, str, str]]) -> str:
-    lines = [_sentence(spec.title), ""]
+    lines = [documented.sentence(spec.title), ""]
     if spec.doc.strip():
         lines += [*_paragraphs(spec.doc.strip()), ""]
     if spec.reference:
         lines += [f"Reference: {spec.reference}.", ""]
-    lines += ["Args:"]
     entries = [("params", "parameters, parameter groups, or `model.named_parameters()`")]
     entries += [(argument.name, argument.doc) for argument in own]
     entries += [(name, about) for name, _, _, about in extra]
@@ -150,17 +149,12 @@ def _docstring(spec: Spec, own: Sequence[Argument], extra: Sequence[tuple[str, s
         ("seed", "of stochastic rounding: the same seed gives the same bits"),
         ("strict", "one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends"),
     ]
-    for name, about in entries:
-        first = f"    {name}: {about}".rstrip()
-        lines += textwrap.wrap(first, WIDTH - 8, subsequent_indent="        ", break_long_words=False) or [first]
+    lines += documented.listed(entries)
     if spec.states:
         lines += ["", "State (`opt.state[p]`): " + ", ".join([*spec.states, "step"]) + "."]
     if spec.evaluate is not None:
         lines += ["", "Evaluate with the weights inside `with opt.evaluation_weights(): ...`."]
-    text = docstring_text("\n".join(lines))
-    indented = [f"    {line}".rstrip() for line in text.split("\n")]
-    indented[0] = '    """' + indented[0].strip()
-    return "\n".join([*indented, '    """'])
+    return documented.docstring(lines)
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -171,7 +165,3 @@ def _paragraphs(text: str) -> list[str]:
         fits = all(len(line) <= WIDTH - 4 for line in own)
         lines += [*([""] if lines else []), *(own if fits else textwrap.wrap(" ".join(own), WIDTH - 4))]
     return lines
-
-
-def _sentence(title: str) -> str:
-    return title if title.endswith(".") else f"{title}."

@@ -17,6 +17,7 @@ _NAMESPACE = Namespace(
         **attributes("optgen.runtime.jax_neutral", "load_state", "save_state", "state_of"),
         **attributes("optgen.runtime.jax_conversion", "from_optax", "to_optax"),
         **attributes("optgen.runtime.jax_order", "forward_order"),
+        **attributes("optgen.runtime.jax_presets", "preset"),
     },
 )
 
