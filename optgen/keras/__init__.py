@@ -2,7 +2,7 @@
 
 The classes are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
 Importing them registers them with Keras, so that it can load models that were saved with them. `from_keras` goes on
-where a running optimizer of Keras's is.
+where a running optimizer of Keras's is. `trace_layers` says which layers of a functional model feed which.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _NAMESPACE = Namespace(
         "from_keras": lambda: from_keras,
         **attributes("optgen.runtime.keras_metrics", "MetricsCallback"),
         **attributes("optgen.runtime.keras_neutral", "load_state", "save_state", "state_of"),
+        **attributes("optgen.runtime.keras_trace", "trace_layers"),
     },
 )
 

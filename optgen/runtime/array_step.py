@@ -11,7 +11,7 @@ import numpy as np
 from optgen.runtime import array_program
 from optgen.runtime.arrangement import Layers
 from optgen.runtime.array_program import Arrays, Each, Program, Slot, Tensor, Variant, World
-from optgen.runtime.graph import Graph, neighbours, roles_of
+from optgen.runtime.graph import Graph, neighbours, refuse_unconnected, roles_of
 from optgen.runtime.rule_info import UNITS, Meta, RuleInfo
 
 Value: TypeAlias = Any
@@ -47,7 +47,6 @@ class Plan:
     program: Program
     leaves: Sequence[Leaf]
     graph: Graph | None
-    unconnected: tuple[str, ...] = ()
     edges: Sequence[tuple[int, int, float]] | None = None
     laplacian: str = "combinatorial"
     coupling: str = "transport"
@@ -212,8 +211,9 @@ def _turned(plan: Plan, leaf: Leaf) -> bool:
 
 
 def graph_of(rule: RuleInfo, layers: Layers, leaves: Sequence[Leaf], laplacian: str, coupling: str) -> Graph | None:
-    """The graph between layers, for rules that look at it."""
+    """The graph between layers, for rules that look at it. UsageError for edges that leave layers out."""
     if not rule.graph:
         return None
+    refuse_unconnected(rule.class_name, layers.edges, layers.names)
     roles = roles_of(layers.player, layers.role, [x.shape for x in leaves], [x.dtype for x in leaves])
     return Graph(roles, layers.edges, laplacian, coupling)

@@ -289,5 +289,23 @@ def unconnected(edges: Sequence[tuple[int, int, float]] | None, players: Sequenc
     return [player for i, player in enumerate(players) if i not in seen]
 
 
+def refuse_unconnected(rule: str, edges: Sequence[tuple[int, int, float]] | None, players: Sequence[str]) -> None:
+    """UsageError if the caller's edges leave players out: they would step alone, and nothing would say so."""
+    if left := unconnected(edges, players):
+        raise UsageError(
+            f"{rule}: edges leave out {_shown(left)}, which would step alone: join each to a player. An edge of weight "
+            f'0, as ("{left[0]}", "{next(player for player in players if player != left[0])}", 0), says that this is '
+            "meant"
+        )
+
+
+def spanning(edges: Sequence[tuple[str, str]], players: Sequence[str]) -> tuple[Edge, ...]:
+    """The edges, and one of weight 0 for every player that they leave out, which says that this is no mistake."""
+    seen = {player for edge in edges for player in edge}
+    alone = [player for player in players if player not in seen]
+    other = {player: next((p for p in players if p != player), None) for player in alone}
+    return (*edges, *((player, beside, 0.0) for player, beside in other.items() if beside is not None))
+
+
 def _shown(players: Sequence[str]) -> str:
     return ", ".join(players[:8]) + (f" and {len(players) - 8} more" if len(players) > 8 else "")

@@ -15,7 +15,6 @@ from optgen.runtime import array_step
 from optgen.runtime.arrangement import Arrangement, layers_of
 from optgen.runtime.array_program import Each, Program
 from optgen.runtime.array_step import Leaf, Plan
-from optgen.runtime.graph import unconnected
 from optgen.runtime.jax_program import ARRAYS, SELECTING
 from optgen.runtime.rule_info import Hypers, RuleInfo, meta_of
 
@@ -86,7 +85,8 @@ def lay_out(
     names = [places[i].name for i in ordered]
     how = asked.arrangement
     listed = {key: _listed(getattr(how, key), key, len(arrays), places, ordered) for key in ("players", "depths")}
-    layers = layers_of(names, len(places), replace(how, **listed))
+    apart = rule.has_quirk("tensor_depth", static)
+    layers = layers_of(names, len(places), replace(how, **listed), tensor_depth=apart)
     own = _own_values(rule, asked, places, len(arrays))
     at_of = {i: at for at, i in enumerate(ordered)}
     found: list[Leaf] = []
@@ -102,9 +102,8 @@ def lay_out(
         for i in param.leaves:
             found[i] = replace(found[i], slots=tuple(s for s in program.slots if s.name in wanted))
     graph = array_step.graph_of(rule, layers, [found[i] for i in ordered], how.laplacian, how.coupling)
-    alone = tuple(unconnected(layers.edges, layers.names))
     words = SELECTING if rule.reach == "elem" else ARRAYS
-    plan = Plan(words, rule, program, found, graph, alone, layers.edges, how.laplacian, how.coupling)
+    plan = Plan(words, rule, program, found, graph, layers.edges, how.laplacian, how.coupling)
     return Laid(plan, params)
 
 

@@ -142,16 +142,10 @@ class _Engine:
         return State(count, slots, treedef.unflatten(counts) if laid.plan.counted else None)
 
     def _warn(self, plan: Plan) -> None:
-        """What the rule's text warns of, as far as values are known, and layers that edges leave out."""
+        """What the rule's text warns of, as far as values are known."""
         degree = 0.0 if plan.graph is None else plan.graph.degree
         for text in self.rule.warnings(self.static, degree):
             warnings.warn(text, stacklevel=4)
-        if plan.unconnected:
-            warnings.warn(
-                f"{self.rule.name}: edges leave out {', '.join(plan.unconnected)}, which therefore step alone; an edge "
-                "of weight 0 says that this is meant",
-                stacklevel=4,
-            )
 
     def update(self, updates: Tree, state: State, params: Tree = None, **extra: Any) -> tuple[Tree, State]:
         """What to add to the parameters, in their dtypes, and the new state: always by plain functions."""

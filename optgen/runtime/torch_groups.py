@@ -26,7 +26,7 @@ Edge: TypeAlias = tuple[str, str] | tuple[str, str, float]
 Edges: TypeAlias = str | tuple[Edge, ...] | None
 Players: TypeAlias = str | Sequence[str] | Mapping[str, str] | None
 Depths: TypeAlias = Sequence[float] | Mapping[str, float] | None
-PerParameter: TypeAlias = Sequence[int | float] | Mapping[str, int | float] | None
+PerParameter: TypeAlias = Sequence[int | float | str] | Mapping[str, int | float | str] | None
 
 PLAYERS = "players"
 DEPTHS = "depths"
@@ -211,16 +211,16 @@ def _shown(players: Sequence[str]) -> str:
     return ", ".join(players[:8]) + (f" and {len(players) - 8} more" if len(players) > 8 else "")
 
 
-def derive_depths(groups: Sequence[Group]) -> list[list[float]]:
+def derive_depths(groups: Sequence[Group], *, apart: bool = False) -> list[list[float]]:
     """Relative depth of every parameter, group by group: its owner's place in the order of first appearance.
 
-    The owner is the name without its last part; a parameter without a name is its own.
+    The owner is the name without its last part; a parameter without a name is its own, and with `apart` every one is.
     """
     owners: dict[str, int] = {}
     found: list[list[int]] = []
     for index, group in enumerate(groups):
         labels = [label(group, index, i) for i in range(len(group["params"]))]
-        names = [name.rpartition(".")[0] if group.get(NAMES) else name for name in labels]
+        names = [name.rpartition(".")[0] if group.get(NAMES) and not apart else name for name in labels]
         found.append([owners.setdefault(name, len(owners)) for name in names])
     last = len(owners) - 1
     return [[place / last if last > 0 else 0.5 for place in places] for places in found]
@@ -252,13 +252,9 @@ def warn_unnamed(rule: RuleInfo, players: Sequence[str]) -> None:
 
 
 def warn_unconnected(rule: RuleInfo, players: Sequence[str]) -> None:
-    """Says which layers the edges that the caller gave leave out, if they do."""
+    """Says which layers, added after the edges were given, these leave out."""
     if players:
-        warnings.warn(
-            f"{rule.class_name}: edges leave out {_shown(players)}, which therefore step alone; an edge of weight 0 "
-            "says that this is meant",
-            stacklevel=5,
-        )
+        warnings.warn(f"{rule.class_name}: edges leave out {_shown(players)}, which therefore step alone", stacklevel=4)
 
 
 def flat(groups: Sequence[Group]) -> list[Tensor]:

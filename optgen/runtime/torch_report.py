@@ -81,7 +81,7 @@ def _neighbours(plan: Plan) -> dict[str, tuple[str, ...]]:
     players = plan.players
     edges = plan.edges if plan.edges is not None else [(i, i + 1, 1.0) for i in range(len(players) - 1)]
     result: dict[str, tuple[str, ...]] = {}
-    for a, b, _ in edges:
+    for a, b, _ in (edge for edge in edges if edge[2] > 0):
         result[players[a]] = (*result.get(players[a], ()), players[b])
         result[players[b]] = (*result.get(players[b], ()), players[a])
     return result

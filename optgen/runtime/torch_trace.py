@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from optgen.errors import UsageError
-from optgen.runtime.graph import players_from_names
+from optgen.runtime.graph import Edge, players_from_names, spanning
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class LayerTrace:
     """Layers (players, as names of parameters give them) of a model in the order in which they first ran.
 
     `edges` join each to those whose results it read, with whatever has no parameters between them left out, so that
-    skip connections are edges too: `edges=` of an optimizer takes them as they are. `depths` gives, by name, the place
+    skip connections are edges too: `edges=` of an optimizer takes them as they are. A layer that no other feeds or is
+    fed by has an edge of weight 0. `depths` gives, by name, the place
     of the module that owns a parameter among all that do, in the same order: `depths=` takes these. `parameters` are
     the model's, named, in that order: optimizers that work along a path of layers take its order from them. What did
-    not run comes last, in the model's own order, and has no edges.
+    not run comes last, in the model's own order.
     """
 
     players: tuple[str, ...]
-    edges: tuple[tuple[str, str], ...]
+    edges: tuple[Edge, ...]
     depths: Mapping[str, int]
     parameters: tuple[tuple[str, nn.Parameter], ...]
 
@@ -52,9 +53,10 @@ def trace_layers(model: nn.Module, *inputs: object) -> LayerTrace:
     order = [*watch.order, *(name for name in named if name not in watch.order)]
     owners = dict.fromkeys(name.rpartition(".")[0] for name in order)
     place = {owner: depth for depth, owner in enumerate(owners)}
+    found = tuple(dict.fromkeys(players[name] for name in order))
     return LayerTrace(
-        tuple(dict.fromkeys(players[name] for name in order)),
-        tuple(watch.edges),
+        found,
+        spanning(tuple(watch.edges), found),
         {name: place[name.rpartition(".")[0]] for name in named},
         tuple((name, named[name]) for name in order),
     )

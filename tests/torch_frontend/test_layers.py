@@ -67,8 +67,7 @@ def test_layers_and_neighbours_are_described(mingler: OptimizerType) -> None:
     rows = mingler(named()).describe()
     assert [row.layer for row in rows] == ["embed", "h.0", "h.0", "h.1", "h.1"]
     assert [row.neighbours for row in rows] == [("h.0",), *[("embed", "h.1")] * 2, *[("h.0",)] * 2]
-    with pytest.warns(UserWarning, match=r"edges leave out h\.0, which therefore step alone"):
-        rows = mingler(named(), edges=[("embed", "h.1", 0.5)]).describe()
+    rows = mingler(named(), edges=[("embed", "h.1", 0.5), ("h.0", "h.1", 0)]).describe()
     assert [row.neighbours for row in rows] == [("h.1",), (), (), ("embed",), ("embed",)]
 
 
@@ -104,6 +103,8 @@ def test_parameters_without_names_are_named_in_a_warning(mingler: OptimizerType)
         ({"edges": [("embed", "embed")]}, UsageError, "not one to itself"),
         ({"edges": [("embed", "h.0", -1.0)]}, UsageError, "weight of at least 0"),
         ({"edges": [("embed", "h.0", float("nan"))]}, UsageError, "weight of at least 0"),
+        ({"edges": [("embed", "h.1")]}, UsageError, r'leave out h\.0, .* as \("h\.0", "embed", 0\), says that this is'),
+        ({"edges": []}, UsageError, r"edges leave out embed, h\.0, h\.1, which would step alone"),
         ({"coupling": "flat"}, UsageError, "needs neighbours of equally many elements"),
         ({"coupling": "equal"}, UsageError, "needs neighbours of equal shapes"),
     ],
@@ -113,6 +114,14 @@ def test_arguments_that_do_not_fit(
 ) -> None:
     with pytest.raises(error, match=match):
         mingler(named(), **arguments)
+
+
+def test_layers_added_later_step_alone_with_a_warning(mingler: OptimizerType) -> None:
+    """Edges name players that there are, so those to come cannot be in one."""
+    optimizer = mingler(named(), edges=FEW)
+    with pytest.warns(UserWarning, match=r"edges leave out h\.2, which therefore step alone"):
+        optimizer.add_param_group({"params": [("h.2.weight", Parameter(torch.ones(2)))]})
+    assert optimizer.describe()[-1].neighbours == ()
 
 
 def test_a_model_wide_hyper_is_one_number(mingler: OptimizerType) -> None:

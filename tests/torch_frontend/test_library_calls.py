@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from optgen.errors import PartialStepError
+from optgen.errors import HyperError, PartialStepError
 from optgen.runtime.torch_library import TorchLibrary
 from optgen.torch import AdamW, Muon, Nested
 
@@ -84,19 +84,25 @@ def test_together_and_alone_are_the_same() -> None:
 
 def test_vectors_and_named_groups_get_the_other_rule() -> None:
     """To the bit what that rule's own class does."""
-    ours, theirs = parameters(), parameters()
-    given = {"adamw_lr": 0.02, "adamw_weight_decay": 0.3, "adamw_betas": (0.8, 0.95)}
-    optimizer = Muon([{"params": ours[:2]}, {"params": ours[2:], "rule": "adamw"}], **_known(given))
+    ours, theirs, named = parameters(), parameters(), parameters()
+    given = _known({"adamw_lr": 0.02, "adamw_weight_decay": 0.3, "adamw_betas": (0.8, 0.95)})
+    optimizer = Muon([{"params": ours[:2]}, {"params": ours[2:], "rule": "adamw"}], **given)
+    names = [(f"{'body' if k < 2 else 'head'}.{k}", param) for k, param in enumerate(named)]
+    by_name = Muon(names, rules={"head.*": "adamw"}, **given)
     other = AdamW(theirs[2:], lr=0.02, weight_decay=0.3, betas=(0.8, 0.95))
     for step in range(3):
         give_gradients(ours, step)
         give_gradients(theirs, step)
-        optimizer.step()
-        other.step()
+        give_gradients(named, step)
+        for each in (optimizer, other, by_name):
+            each.step()
     for a, b in zip(ours[2:], theirs[2:], strict=True):
         assert torch.equal(a, b)
     assert set(optimizer.state[ours[0]]) == {"m", "step"}
     assert not torch.equal(ours[0], theirs[0])
+    assert all(torch.equal(a, b) for a, b in zip(ours, named, strict=True))
+    with pytest.raises(HyperError, match=r'rule of parameter head\.2 \(rules\) must be one of .*did you mean "adamw"'):
+        Muon(names, rules={"head.2": "adam"})
 
 
 def _known(given: dict[str, Any]) -> dict[str, Any]:

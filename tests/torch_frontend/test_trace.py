@@ -33,7 +33,8 @@ class Skipping(nn.Module):
 def test_order_edges_and_depths() -> None:
     traced = trace_layers(Skipping(), torch.zeros(5, 4))
     assert traced.players == ("a", "b.0", "c", "head", "unused")
-    assert set(traced.edges) == {("a", "b.0"), ("a", "c"), ("b.0", "c"), ("a", "head"), ("c", "head")}
+    fed = {("a", "b.0"), ("a", "c"), ("b.0", "c"), ("a", "head"), ("c", "head")}
+    assert set(traced.edges) == {*fed, ("unused", "a", 0.0)}
     assert traced.depths == {
         "a.weight": 0,
         "a.bias": 0,
@@ -51,9 +52,9 @@ def test_order_edges_and_depths() -> None:
 def test_optimizers_take_what_a_trace_gives() -> None:
     model = Skipping()
     traced = trace_layers(model, torch.zeros(5, 4))
-    with pytest.warns(UserWarning, match="edges leave out unused"):
-        rows = NEAT(traced.parameters, edges=traced.edges, backend="reference").describe()
-    assert {row.layer: set(row.neighbours) for row in rows}["c"] == {"a", "b.0", "head"}
+    rows = NEAT(traced.parameters, edges=traced.edges, backend="reference").describe()
+    beside = {row.layer: set(row.neighbours) for row in rows}
+    assert (beside["c"], beside["unused"]) == ({"a", "b.0", "head"}, set())
     optimizer = Nested(model.named_parameters(), depths=traced.depths, backend="reference")
     kept = dict(zip(optimizer.param_groups[0]["param_names"], optimizer.param_groups[0]["depths"], strict=True))
     assert kept["a.weight"] == 0.0
