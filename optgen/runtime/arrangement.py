@@ -53,8 +53,12 @@ class Layers:
     names: tuple[str, ...] = ()
 
 
-def layers_of(names: Sequence[str] | None, count: int, arranged: Arrangement) -> Layers:
-    """Layers of `count` tensors; without names each is its own unless players are given."""
+def layers_of(names: Sequence[str] | None, count: int, arranged: Arrangement, *, tensor_depth: bool = False) -> Layers:
+    """Layers of `count` tensors; without names each is its own unless players are given.
+
+    With `tensor_depth` depths that are not given are those of tensors, one after the other, and where some are given,
+    the deepest.
+    """
     pairs = _players(names, count, arranged.players)
     edges = arranged.edges
     words = list(dict.fromkeys(player for player, _ in pairs))
@@ -62,7 +66,7 @@ def layers_of(names: Sequence[str] | None, count: int, arranged: Arrangement) ->
     return Layers(
         [number[player] for player, _ in pairs],
         _apart(pairs),
-        _depths(names, count, arranged.depths),
+        _depths(names, count, arranged.depths, tensor_depth),
         None if edges is None else numbered(edges, words),
         tuple(words),
     )
@@ -100,10 +104,12 @@ def _apart(pairs: Sequence[tuple[str, str]]) -> list[str]:
     return roles
 
 
-def _depths(names: Sequence[str] | None, count: int, given: Depths) -> list[float]:
+def _depths(names: Sequence[str] | None, count: int, given: Depths, tensor_depth: bool) -> list[float]:
     """Place of the owner (a name without its last part) among all owners, from 0 to 1; 0.5 for a single one."""
     owners: dict[str, int] = {}
-    owner = [re.sub(r"[./]?[^./]*$", "", name) for name in names] if names else [str(i) for i in range(count)]
+    owner = [str(i) for i in range(count)]
+    if names is not None and not tensor_depth:
+        owner = [re.sub(r"[./]?[^./]*$", "", name) for name in names]
     places = [owners.setdefault(name, len(owners)) for name in owner]
     last = len(owners) - 1
     derived = [place / last if last > 0 else 0.5 for place in places]
@@ -114,6 +120,8 @@ def _depths(names: Sequence[str] | None, count: int, given: Depths) -> list[floa
     if all(isinstance(value, int) for value in numbers):
         deepest = max(numbers, default=0)
         chosen = [None if value is None else (value / deepest if deepest else 0.5) for value in chosen]
+    if tensor_depth:
+        derived = [1.0] * count
     return [d if value is None else float(value) for value, d in zip(chosen, derived, strict=True)]
 
 

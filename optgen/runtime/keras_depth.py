@@ -22,9 +22,13 @@ class DepthOptimizer(Optimizer):
     def compute_depths_from_model(self, model: Any) -> dict[str, int]:
         """Takes the depth of every variable from a built model; returns them by path.
 
-        Layers that own weights are numbered in the order of `model.layers`, those of inner models in their place.
+        Layers that own weights are numbered in the order of `model.layers`, those of inner models in their place. With
+        the quirk of the rule that the root owns them all, their depth is 0.
         """
         found = depths_of(model)
+        if self.RULE.has_quirk("root_depth", self.hypers()):
+            self._register({exactly(path): 0.0 for path in found})  # relative: as if layers without weights came after
+            return dict.fromkeys(found, 0)
         self._register({exactly(path): depth for path, depth in found.items()})
         return found
 

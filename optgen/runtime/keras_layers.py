@@ -19,7 +19,7 @@ def path_of(variable: Any) -> str:
     return str(getattr(variable, "path", variable.name))
 
 
-def arranged(paths: Sequence[str], given: Arrangement) -> Layers:
+def arranged(paths: Sequence[str], given: Arrangement, *, tensor_depth: bool = False) -> Layers:
     """Layers of variables from their paths, or as the caller gives them by patterns of paths."""
     names = shortened(paths)
     players: Players = given.players
@@ -30,7 +30,8 @@ def arranged(paths: Sequence[str], given: Arrangement) -> Layers:
     depths: Depths = given.depths
     if isinstance(depths, Mapping):
         depths = cast(Depths, spread(depths, paths, names, "depths"))
-    return layers_of(names, len(names), Arrangement(players, given.edges, given.laplacian, given.coupling, depths))
+    found = Arrangement(players, given.edges, given.laplacian, given.coupling, depths)
+    return layers_of(names, len(names), found, tensor_depth=tensor_depth)
 
 
 def shortened(paths: Sequence[str]) -> list[str]:

@@ -55,7 +55,8 @@ class Layout:
         self.paths = [path_of(variable) for variable in variables]
         for path, variable in zip(self.paths, variables, strict=True):
             _check_dtype(path, variable)
-        self.layers = arranged(self.paths, options.arrangement)
+        apart = rule.has_quirk("tensor_depth", values)
+        self.layers = arranged(self.paths, options.arrangement, tensor_depth=apart)
         self._programs: dict[str, Program] = {}
         self.parts = self._parts(values, variables)
         self._settled = self._choices(values)
@@ -104,8 +105,11 @@ class Layout:
         slots = tuple(s for s in program.slots if need is None or s.name.partition("[")[0] in need)
         dtype = backend.standardize_dtype(variable.dtype)
         layer, role = self.layers.player[index], self.layers.role[index]
-        own |= self.options.exempt[index]
-        return Part(Leaf(self.paths[index], shape, dtype, layer, role, meta, slots, own), program)
+        numbers: Values = {name: value for name, value in own.items() if not isinstance(value, str)}
+        leaf = Leaf(
+            self.paths[index], shape, dtype, layer, role, meta, slots, {**numbers, **self.options.exempt[index]}
+        )
+        return Part(leaf, program)
 
     def program(self, values: Values) -> Program:
         """The program for the choices that values of hyper-parameters settle."""

@@ -22,7 +22,7 @@ from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 #: A number, a schedule of Keras, or a function without arguments.
 LearningRate: TypeAlias = "float | Callable[..., Any]"
 #: One value per variable, or a map from patterns of paths.
-PerParameter: TypeAlias = Sequence[int | float] | Mapping[str, int | float] | None
+PerParameter: TypeAlias = Sequence[int | float | str] | Mapping[str, int | float | str] | None
 Tensor: TypeAlias = Any
 
 LR, DECAY = "lr", "weight_decay"
@@ -33,6 +33,7 @@ class _Own:
 
     def __init__(self, maximize: bool, arrangement: Arrangement, each: Mapping[str, PerParameter]) -> None:
         self.maximize, self.arrangement, self.each = maximize, arrangement, dict(each)
+        self.made_with: float | None = None
         self.layout: Layout | None = None
         self.inputs: dict[str, Tensor] = {}
 
@@ -70,9 +71,16 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         _check_requirements(rule, values)
         super().__init__(learning_rate=values.get(LR, 0.0), weight_decay=weight_decay, **common)
         self._own = _Own(bool(maximize), arrangement or Arrangement(), per_parameter or {})
+        self._own.made_with = None if callable(values.get(LR)) else values.get(LR)
         for name, value in values.items():
             if name != LR:
                 setattr(self, self.ARGUMENTS[name], value)
+        self._rate(None)
+
+    @property
+    def iterations(self) -> Any:
+        """The variable that counts steps."""
+        return None if not self.built and self._odd("late_count") else super().iterations
 
     def hypers(self) -> dict[str, Any]:
         """Values of the rule's hyper-parameters now, by its own names; the learning rate is a tensor or a number."""
@@ -135,6 +143,8 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         config: dict[str, Any] = {**super().get_config(), "maximize": own.maximize}
         if not self._decays_as_keras():
             config.pop(DECAY, None)
+        if self._odd("lr_as_made"):
+            config["learning_rate"] = self._own.made_with
         config |= {self.ARGUMENTS[name]: value for name, value in self.hypers().items()}
         if self.RULE.layers:
             config["players"] = _listed(arrangement.players)
@@ -162,8 +172,8 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
 
     def shown(self, name: str) -> float:
         """A number that the rule shows of itself, of the next step and with values as they are now."""
-        rate = {LR: float(ops.convert_to_numpy(self.learning_rate))} if LR in self.ARGUMENTS else {}
-        step = int(ops.convert_to_numpy(self.iterations)) + 1
+        rate = {LR: float(ops.convert_to_numpy(self._rate(self.learning_rate)))} if LR in self.ARGUMENTS else {}
+        step = int(ops.convert_to_numpy(super().iterations)) + 1
         return float(self.RULE.shows[name]({**self.RULE.defaults(), **self.hypers(), **rate}, step))
 
     def set_hyper(self, name: str, value: Any) -> None:
@@ -186,6 +196,12 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         return dict(self.layout().slots[self._get_variable_index(variable)])
 
     @classmethod
+    def preset(cls, name: str, **arguments: Any) -> Self:
+        """An optimizer with one of the rule's presets; `arguments` win over the preset's."""
+        made: Callable[..., Self] = cls
+        return made(**{**cls.RULE.preset(name), **arguments})
+
+    @classmethod
     def from_keras(cls, optimizer: Any, **arguments: Any) -> Self:
         """The optimizer that goes on where Keras's own of this rule is: its variables, settings, a copy of its state.
 
@@ -204,6 +220,21 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         if self._own.layout is None:
             raise UsageError(f"{type(self).__name__} is not built yet: call build(variables), or fit a model with it")
         return self._own.layout
+
+    def _odd(self, quirk: str) -> bool:
+        """Whether the rule asks for a quirk of published code, with values as they are now."""
+        return quirk in self.RULE.quirks and self.RULE.has_quirk(quirk, self.hypers())
+
+    def _rate(self, learning_rate: Any) -> Any:
+        """The learning rate of a step. HyperError where it is to stay as it was made, and was made of a schedule."""
+        if not self._odd("lr_as_made"):
+            return learning_rate
+        if self._own.made_with is None:
+            raise HyperError(
+                f"{self.RULE.name} takes its learning rate once, when it is made, as the published code does: give a "
+                "number, not a schedule"
+            )
+        return self._own.made_with
 
     def _decays_as_keras(self) -> bool:
         return DECAY not in self.ARGUMENTS.values()
@@ -247,7 +278,7 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         stepped = list(everything)
         for variable in variables:
             stepped[self._get_variable_index(variable)] = variable
-        values = {**plain_values, LR: number(learning_rate), **self._own.inputs}
+        values = {**plain_values, LR: number(self._rate(learning_rate)), **self._own.inputs}
         return layout.step(values, number(self.iterations) + 1, gradients, stepped)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
+
+from optgen.errors import UsageError, suggest
 
 HyperKind = Literal["float", "int", "bool", "choice", "list"]
 Number: TypeAlias = bool | int | float
@@ -166,6 +169,10 @@ def _no_presets() -> Mapping[str, Mapping[str, object]]:
     return MappingProxyType({})
 
 
+def _no_quirks() -> Mapping[str, Callable[[Hypers], bool]]:
+    return MappingProxyType({})
+
+
 def _nothing_shown() -> Mapping[str, Callable[[Hypers, int], float]]:
     return MappingProxyType({})
 
@@ -177,11 +184,13 @@ class RuleInfo:
     `settle` gives the choices and the truth of every condition on hyper-parameters alone: kernels are built for these.
     `needs` gives the states that a tensor can ever need (None: all of them); `structural` names the hypers it reads.
     `shows` gives numbers that an optimizer shows of itself, from a group's hypers and the number of its latest step.
+    `presets` are sets of arguments by name, as the front end spells them.
     `arm` says which of several rules, `arms`, a tensor gets (None: there is but one).
     `origin` says where the rule's text is, for building kernels that no folder holds: `"shipped"`, a path, or empty
     where only `folder` may serve. `reach` is what the step of one element depends on; `counts` says whether the number
     of a parameter's updates matters beyond the first. `evaluation` is the rule that sets the weights to evaluate with;
     names of its files in `folder` begin with its `prefix`. `metrics` are the names of what it measures of itself.
+    `quirks` are what a front end does as published code does, each while a condition on hypers holds.
     """
 
     name: str
@@ -212,6 +221,7 @@ class RuleInfo:
     prefix: str = ""
     evaluation: RuleInfo | None = None
     metrics: tuple[str, ...] = ()
+    quirks: Mapping[str, Callable[[Hypers], bool]] = field(default_factory=_no_quirks)
 
     def hyper(self, name: str) -> HyperInfo:
         """The hyper-parameter of that name."""
@@ -225,6 +235,18 @@ class RuleInfo:
         """All that kernels are built for: the rule's own choices and those that every rule has."""
         graph = {COUPLING: TRANSPORT if coupling == TRANSPORT else MATCH} if self.graph else {}
         return self.settle(hypers) | {MAXIMIZE: maximize} | graph
+
+    def has_quirk(self, name: str, hypers: Hypers) -> bool:
+        """Whether a front end is to do what this quirk says; hypers that are not given have their defaults."""
+        holds = self.quirks.get(name)
+        return holds is not None and holds({**self.defaults(), **hypers})
+
+    def preset(self, name: str) -> dict[str, Any]:
+        """The arguments of a preset. UsageError for a name that is none."""
+        if name not in self.presets:
+            hint = suggest(name, self.presets) or f"there are: {', '.join(self.presets) or 'none'}"
+            raise UsageError(f'{self.class_name} has no preset "{name}"; {hint}')
+        return deepcopy(dict(self.presets[name]))
 
     def warnings(self, hypers: Hypers, max_degree: float = 0.0) -> list[str]:
         """What to say of these values, and of a graph of layers with this largest weighted degree."""

@@ -24,8 +24,8 @@ class DepthOptimizer(Optimizer):
         """Takes depths from a model: the place of the module that owns a parameter among all that own some.
 
         Modules count in the order in which they were made part of the model, or with `inputs` in the order in which
-        they run on these. A parameter that several own counts with the first. UsageError if the model has none of the
-        optimizer's parameters.
+        they run on these. A parameter that several own counts with the first. With the quirk of the rule that the root
+        owns all, depths are 0. UsageError if the model has none of the optimizer's parameters.
         """
         if inputs:
             traced = trace_layers(model, *inputs)
@@ -39,7 +39,10 @@ class DepthOptimizer(Optimizer):
         found = {param: place[id(param)] for param in flat(self.param_groups) if id(param) in place}
         if not found:
             raise UsageError("the model has none of this optimizer's parameters; pass the model that they are of")
-        self._set_relative(found, max(place.values()))
+        if self._odd("root_depth"):
+            self._set_relative(dict.fromkeys(found, 0.0), 1)
+        else:
+            self._set_relative(found, max(place.values()))
 
     def register_layer_depth(self, layer: str, depth: float) -> None:
         """Sets the depth of a layer's parameters, found by name: a whole number counts layers, others are relative.
@@ -97,7 +100,8 @@ class DepthOptimizer(Optimizer):
 
     def _register(self, params: Sequence[Tensor], depth: float) -> None:
         relative_depths([depth])
-        last = len(dict.fromkeys(d for group in derive_depths(self.param_groups) for d in group)) - 1
+        derived = derive_depths(self.param_groups, apart=self._odd("tensor_depth"))
+        last = len(dict.fromkeys(d for group in derived for d in group)) - 1
         if isinstance(depth, int) and depth > last:
             raise UsageError(f"depth {depth} is beyond the last of {last + 1} layers, whose depth is {last}")
         self._set_relative(dict.fromkeys(params, depth), last)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Self, TypeAlias, cast
 
@@ -22,7 +21,7 @@ from optgen.runtime import (
     torch_storage,
 )
 from optgen.runtime.gpu_count import StepCount
-from optgen.runtime.graph import unconnected
+from optgen.runtime.graph import refuse_unconnected, unconnected
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_compiled import Given, Traced, queue
@@ -97,6 +96,7 @@ class Optimizer(EvaluationWeights, Metrics):
         self._spread_over_all()
         self._made = True
         made = self._bind().plan
+        refuse_unconnected(self.RULE.class_name, made.edges, made.players)
         self._warn_unnamed(made)
         members = made.members
         sets, names = [member.dtypes for member in members], [member.name for member in members]
@@ -105,11 +105,7 @@ class Optimizer(EvaluationWeights, Metrics):
     @classmethod
     def preset(cls, name: str, params: Params, **arguments: Any) -> Self:
         """An optimizer with one of the rule's presets; `arguments` win over the preset's."""
-        presets = cls.RULE.presets
-        if name not in presets:
-            raise UsageError(f'{cls.RULE.class_name} has no preset "{name}"; there are: {", ".join(presets) or "none"}')
-        chosen: dict[str, Any] = {**deepcopy(dict(presets[name])), **arguments}
-        return cls(params, **chosen)
+        return cls(params, **{**cls.RULE.preset(name), **arguments})
 
     @classmethod
     def from_torch(cls, optimizer: torch.optim.Optimizer, **arguments: Any) -> Self:
@@ -271,7 +267,8 @@ class Optimizer(EvaluationWeights, Metrics):
             self._adopt_group(self.param_groups[-1])
             if self._made:
                 self._spread(self.param_groups[-1])
-                self._bind()
+                made = self._bind().plan
+                torch_groups.warn_unconnected(self.RULE, unconnected(made.edges, made.players))
         except BaseException:
             for group in self.param_groups[count:]:
                 for param in group["params"]:
@@ -321,7 +318,6 @@ class Optimizer(EvaluationWeights, Metrics):
             degree = made.max_degree(self._options)
             for text in dict.fromkeys(text for values in made.values for text in self.RULE.warnings(values, degree)):
                 warnings.warn(text, stacklevel=4)
-        torch_groups.warn_unconnected(self.RULE, unconnected(made.edges, made.players))
 
     def _spread(self, group: Group) -> None:
         """The same for one group added later: maps and words hold for it, lists do not reach it."""
@@ -346,17 +342,26 @@ class Optimizer(EvaluationWeights, Metrics):
 
     def _set_depths(self, only: Group | None = None) -> None:
         groups, given = self.param_groups, self._options.depths
-        derived = torch_groups.derive_depths(groups)
+        apart = self._odd("tensor_depth")
+        derived = torch_groups.derive_depths(groups, apart=apart)
         parts = torch_groups.split(given, groups, DEPTHS) if only is None else [given] * len(groups)
         chosen: list[list[object]] = []
         for group, part, fallback in zip(groups, parts, derived, strict=True):
             own = group.get(DEPTHS, part if only is None or isinstance(part, Mapping) else None)
             chosen.append(torch_groups.spread(own, group, DEPTHS) or [None] * len(fallback))
+        if apart and any(value is not None for values in chosen for value in values):
+            derived = [[1.0] * len(fallback) for fallback in derived]
         relative = iter(torch_groups.relative_depths([value for values in chosen for value in values]))
         for group, fallback in zip(groups, derived, strict=True):
             taken = [next(relative) for _ in fallback]
             if only is None or group is only:
                 group[DEPTHS] = [f if value is None else value for value, f in zip(taken, fallback, strict=True)]
+
+    def _odd(self, quirk: str) -> bool:
+        """Whether the rule asks for a quirk of published code, with values of the first group as they are now."""
+        return quirk in self.RULE.quirks and self.RULE.has_quirk(
+            quirk, torch_groups.hypers_of(self.RULE, self.param_groups[0], 0)
+        )
 
     def _set_hyper(self, name: str, value: object) -> None:
         """Sets a hyper-parameter of every group. HyperError, and nothing set, for a value that cannot be."""
@@ -416,7 +421,7 @@ class Optimizer(EvaluationWeights, Metrics):
         binding = Binding(made, saved.groups, options, cast(dict[Tensor, Slots], state), count)
         taken: dict[str, object] = {"state": state, "param_groups": saved.groups, "_options": options, "_cut": ""}
         taken |= {"_global_step": saved.global_step, "_count": count}
-        self.__dict__.update(taken, _binding=binding)
+        vars(self).update(taken, _binding=binding)
         self._trace(binding)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)

@@ -69,6 +69,9 @@ def check_declarations(top: Fields, spec: Spec) -> None:
     warned = Place("`warn`", hypers | CONSTANTS.keys() | {MAX_DEGREE}, f"hypers and {MAX_DEGREE}", known)
     for caution in spec.cautions:
         ExpressionChecker(report, spec.hypers, warned).check(caution.when)
+    odd = Place("`quirks`", hypers | CONSTANTS.keys(), "hypers", known)
+    for condition in spec.quirks.values():
+        ExpressionChecker(report, spec.hypers, odd).check(condition)
     if isinstance(spec.matrix, tuple):
         ExpressionChecker(report, spec.hypers, matrix).check(spec.matrix[1])
     for state in spec.states.values():

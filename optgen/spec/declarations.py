@@ -33,6 +33,7 @@ from optgen.spec.vocabulary import (
     INPUT_KEYS,
     MATRICES,
     PER_PARAMETER,
+    QUIRKS,
     RESPELLED,
     SAVED_NAMES,
     SETTER,
@@ -259,6 +260,18 @@ def read_cautions(top: Fields) -> tuple[Caution, ...]:
             text = " ".join(condition.value.split())
             found.append(Caution(when, text, " ".join(fields.text("say").split())))
     return tuple(found)
+
+
+def read_quirks(top: Fields) -> Mapping[str, Expr]:
+    """What front ends are to do as published code does, and when."""
+    found: dict[str, Expr] = {}
+    for name, where, node in top.tables("quirks"):
+        if name not in QUIRKS:
+            hint = suggest(name, QUIRKS) or f"there are {', '.join(QUIRKS)}"
+            top.report.error(where, f'unknown quirk "{name}"', hint)
+        elif (condition := read_expression(top.source, node)) is not None:
+            found[name] = condition
+    return MappingProxyType(found)
 
 
 def read_matrix(top: Fields) -> Matrix:

@@ -46,4 +46,5 @@ def evaluation(spec: Spec) -> Spec | None:
         path=f"{spec.path}{MARK}",
         digest=digest(f"{spec.digest}{MARK}"),
         evaluates=True,
+        quirks=MappingProxyType({}),
     )

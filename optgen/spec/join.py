@@ -21,7 +21,7 @@ from optgen.spec.model import STAGES, Caution, Claim, Example, Hyper, Metric, Pa
 from optgen.spec.rename import renamed, renamed_body, renamed_text
 from optgen.spec.source import Report, digest
 from optgen.spec.syntax import NOWHERE, Assign, Compare, Expr, If, Logic, Name, Stmt, Text, names_in, statements
-from optgen.spec.vocabulary import CHOOSER, COMMON_ARGUMENTS, GIVENS, PER_PARAMETER
+from optgen.spec.vocabulary import CHOOSER, CHOOSERS, COMMON_ARGUMENTS, GIVENS, PER_PARAMETER
 
 Stages = Mapping[str, tuple[Stmt, ...]]
 
@@ -128,6 +128,7 @@ class _Joiner:
             text=text,
             digest=digest(text),
             parts=parts,
+            quirks=MappingProxyType({k: renamed(e, self.arms[0].names) for k, e in self.rule.quirks.items()}),
         )
 
     def _parts(self) -> tuple[Part, ...]:
@@ -178,7 +179,8 @@ class _Joiner:
         where = self.rule.when.loc if self.rule.when is not None else self.base.where
         if len(set(names)) < len(names):
             self.report.error(where, f'"{names[0]}" takes its own place', "name another rule under `else`")
-        self.hypers[CHOOSER] = Hyper(CHOOSER, names[0], "choice", choices=names, doc=doc, loc=where)
+        each = MappingProxyType({PER_PARAMETER: CHOOSERS})
+        self.hypers[CHOOSER] = Hyper(CHOOSER, names[0], "choice", choices=names, doc=doc, names=each, loc=where)
 
     def _check_base(self, transform: Spec, arm: _Arm) -> None:
         for what, wanted, offered in (

@@ -24,6 +24,7 @@ from optgen.spec.declarations import (
     read_matrix,
     read_metrics,
     read_presets,
+    read_quirks,
     read_require,
     read_states,
     setting_checker,
@@ -249,6 +250,7 @@ def _written(top: Fields, text: str = "") -> Spec:
         text=text or source.text,
         digest=digest(text or source.text),
         source=source.text if text else "",
+        quirks=read_quirks(top),
     )
     check_names(report, spec)
     checks.check_declarations(top, spec)

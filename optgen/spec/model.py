@@ -280,6 +280,7 @@ class Spec:
     parts: tuple[Part, ...] = ()
     source: str = field(default="", compare=False, repr=False)
     evaluates: bool = False
+    quirks: Mapping[str, Expr] = field(default_factory=lambda: MappingProxyType[str, Expr]({}))
 
     @property
     def own_part(self) -> Part:

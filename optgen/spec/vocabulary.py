@@ -37,6 +37,7 @@ TOP_KEYS = (
     "example",
     "metrics",
     "shows",
+    "quirks",
 )
 COMPOSITION_KEYS = (
     *("optgen", "name", "title", "reference", "class", "doc", "compose", "defaults"),
@@ -54,6 +55,13 @@ STATE_KEYS = ("start", "dtype", "doc", "symbol", *FRAMEWORKS)
 WARN_KEYS = ("when", "say")
 #: What conditions of warnings may read beside hypers: the largest weighted degree of the graph of layers, 0 without.
 MAX_DEGREE = "max_degree"
+#: What a front end may do as published code does, and would not by itself.
+QUIRKS = {
+    "lr_as_made": "the learning rate stays what the optimizer was made with, whatever is set later",
+    "tensor_depth": "tensors count as layers where no depth is given; where some are, the others are deepest",
+    "root_depth": "depths from a model are all 0, those of the root, which holds every weight",
+    "late_count": "there is no count of steps before state is made",
+}
 INPUT_KEYS = ("extent", "doc")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64")
 MATRICES = ("trailing", "units", "wide", "square")
@@ -70,8 +78,8 @@ COMMON_ARGUMENTS = frozenset(
 )
 """Arguments and attributes that every optimizer has."""
 
-CHOOSER = "rule"
-"""The hyper of a rule with `else` by which a group names the rule its tensors get."""
+CHOOSER, CHOOSERS = "rule", "rules"
+"""The hyper of a rule with `else` by which a group names the rule its tensors get, and what names one per tensor."""
 
 RESPELLED = {
     "learning_rate": "lr",

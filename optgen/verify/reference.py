@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.errors import UsageError, suggest
+from optgen.frontends.evaluate import has_quirk
 from optgen.ir import interpret, world
 from optgen.ir.build import MAXIMIZE, build, state_slots
 from optgen.ir.kernel_arith import stored
@@ -59,7 +60,9 @@ class Reference:
         self.names = list(params) if isinstance(params, Mapping) else [str(i) for i in range(len(params))]
         arrays = [np.array(x, dtype=np.float64) for x in (params.values() if isinstance(params, Mapping) else params)]
         arranged = Arrangement(players, edges, laplacian, coupling, depths)
-        self.layers = layers_of(self.names if isinstance(params, Mapping) else None, len(arrays), arranged)
+        apart = has_quirk(spec, "tensor_depth", hypers_of(spec, hypers or {}))
+        names = self.names if isinstance(params, Mapping) else None
+        self.layers = layers_of(names, len(arrays), arranged, tensor_depth=apart)
         self.program = program_of(build(spec))
         tensors = [
             world.Tensor(x, self.layers.player[i], self.layers.depth[i], self._hypers(i, hypers or {}, overrides or {}))

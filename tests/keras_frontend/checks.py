@@ -27,6 +27,7 @@ from optgen.errors import GradientError, HyperError, StateError, UsageError
 from optgen.keras import NEAT as Coupled
 from optgen.keras import Adagrad, Adam, AdamW, Lion, Nested, from_keras
 from optgen.verify.compare import compare
+from tests.keras_frontend import matrices, published
 from tests.programs import calls_a_library
 
 BACKEND = keras.backend.backend()
@@ -149,7 +150,7 @@ def check_decay_is_the_rules_own_and_spares_what_is_excluded() -> None:
 
 def classes() -> list[type[optgen.keras.AdamW]]:
     """Every class that ships."""
-    skipped = {"from_keras", "MetricsCallback", "load_state", "save_state", "state_of"}
+    skipped = {"from_keras", "MetricsCallback", "load_state", "save_state", "state_of", "trace_layers"}
     return [getattr(optgen.keras, name) for name in dir(optgen.keras) if name not in skipped]
 
 
@@ -174,7 +175,10 @@ def check_variables_without_gradients_stay() -> None:
 
 
 def check_saved_models_go_on_bit_for_bit() -> None:
-    for make in (lambda: Coupled(0.05, edges=[("hidden_0", "head", 0.5)]), lambda: Nested(0.05, max_interval=3)):
+    for make in (
+        lambda: Coupled(0.05, edges=[("hidden_0", "head", 0.5), ("hidden_1", "head")]),
+        lambda: Nested(0.05, max_interval=3),
+    ):
         made = fitted(make())
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "model.keras")
@@ -231,6 +235,7 @@ def check_errors_name_the_variable_and_change_nothing() -> None:
     raises(TypeError, "betas", lambda: AdamW(betas=(0.9, 0.99)))
     raises(UsageError, "hiden", lambda: fitted(Coupled(players={"hiden_0/*": "x"})))
     raises(UsageError, "hidden_9", lambda: fitted(Coupled(edges=[("hidden_0", "hidden_9")])))
+    raises(UsageError, "edges leave out head", lambda: fitted(Coupled(edges=[("hidden_0", "hidden_1")])))
     raises(UsageError, "trainable variables", lambda: Nested().compute_depths_from_model(keras.Sequential()))
 
 
@@ -290,6 +295,18 @@ def check_layers_come_from_the_model() -> None:
     assert layers.role[:2] == ["kernel", "bias"]
     assert "layer 3" in optimizer.describe()
 
+    skip = keras.layers.Add()([a, whole.get_layer("inner")(a)])
+    out = keras.layers.Dense(1, name="last")(skip)
+    skipping = keras.Model(x, [out, keras.layers.Dense(1, name="apart")(x)])
+    traced = optgen.keras.trace_layers(skipping)
+    assert set(traced.players) == {"dense", "inner/deep", "inner/deeper", "last", "apart"}
+    fed = {("dense", "inner/deep"), ("inner/deep", "inner/deeper"), ("dense", "last"), ("inner/deeper", "last")}
+    assert set(traced.edges) == {*fed, ("apart", traced.players[traced.players[0] == "apart"], 0.0)}
+    joined = Coupled(0.1, edges=traced.edges)
+    joined.build(skipping.trainable_variables)
+    assert set(optgen.keras.trace_layers(model(8)).edges) == {("hidden_0", "head")}
+    raises(UsageError, "has no graph", lambda: optgen.keras.trace_layers(keras.Sequential([keras.layers.Dense(2)])))
+
     depth = Nested(0.1)
     assert set(depth.compute_depths_from_model(whole).values()) == {0, 1, 2, 3}
     depth.build(whole.trainable_variables)
@@ -304,6 +321,15 @@ def check_layers_come_from_the_model() -> None:
     assert named.layout().layers.depth[0] == 1.0
     assert named.layout().layers.depth[6] == 0.0
     assert [part.leaf.own.get("interval") for part in named.layout().parts] == [2, 2, None, None, None, None, 2, 2]
+
+
+def check_presets() -> None:
+    for cls in classes():
+        for name, arguments in cls.RULE.presets.items():
+            made, by_hand = cls.preset(name, learning_rate=0.25), cls(0.25, **arguments)
+            assert {**made.get_config(), "name": ""} == {**by_hand.get_config(), "name": ""}
+            assert made.get_config() != cls(0.25).get_config() | {"name": made.name}
+    raises(UsageError, 'no preset "slow"', lambda: Coupled.preset("slow"))
 
 
 def check_nested_methods() -> None:
@@ -450,7 +476,7 @@ def main() -> None:
     """Runs all checks, or those named."""
     failed = 0
     chosen = sys.argv[1:]
-    for name, check in list(globals().items()):
+    for name, check in [*globals().items(), *vars(published).items(), *vars(matrices).items()]:
         if not name.startswith("check_") or (chosen and name not in chosen):
             continue
         begun = time.process_time()

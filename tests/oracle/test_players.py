@@ -207,7 +207,7 @@ def test_the_preset_of_torchs_pull_request(rng: np.random.Generator, maximize: b
     mu, lr, beta1, beta2, eps, decay = 0.5, 0.02, 0.9, 0.999, 1e-8, 0.1
     shapes = {"a.weight": (2, 3), "b.weight": (3, 2), "b.bias": (6,)}
     params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    preset = dict(SPEC.presets["torch_pr"])
+    preset = dict(SPEC.presets["neat_pr"])
     arranged = {key: preset.pop(key) for key in ("players", "coupling")}
     hypers = {**preset, "lr": lr, "weight_decay": decay, "maximize": maximize}
     reference = Reference(SPEC, params, hypers, **arranged)  # type: ignore[arg-type]

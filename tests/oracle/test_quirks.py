@@ -206,6 +206,20 @@ def test_04_and_16_depth_counts_layers_that_own_weights() -> None:
         optimizer.compute_depths_from_model(nn.Linear(2, 2))
 
 
+def test_04_and_16_as_published() -> None:
+    """Quirks of depth in torch; those of Keras are among its checks."""
+    net, given = model(), {"compat": "reference", "backend": "reference"}
+    named = list(net.named_parameters())
+    optimizer = Nested(named, **given)
+    assert [d for group in optimizer.param_groups for d in group["depths"]] == pytest.approx([k / 5 for k in range(6)])
+    optimizer.register_variable_depth("0.bias", 5)
+    assert optimizer.param_groups[0]["depths"][:3] == pytest.approx([0.0, 1.0, 0.4])
+    some = Nested(named, depths={"0.bias": 1, "1.*": 4}, **given)
+    assert some.param_groups[0]["depths"] == pytest.approx([1.0, 0.25, 1.0, 1.0, 1.0, 1.0])
+    optimizer.compute_depths_from_model(net)
+    assert optimizer.param_groups[0]["depths"] == [0.0] * 6
+
+
 def test_18_a_whole_number_that_rounds_down_stays_whole() -> None:
     """Linear, 1 - (1 - r) at r = 0.8 of 5: the published code may truncate 4.999... to 4."""
     names = tuple(f"{k}.w" for k in range(11))
