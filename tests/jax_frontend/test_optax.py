@@ -106,6 +106,40 @@ def test_masked_and_multi_transform() -> None:
     assert_equal(mixed["b"]["w"], trained(made("sgd", 0.1), PARAMS)[0]["b"]["w"])
 
 
+def test_a_rule_for_matrices_leaves_the_rest_to_another() -> None:
+    """Tensors below two axes get the other rule by themselves; others, as embeddings, where labels say so."""
+    aux = {"adamw_lr": 0.02, "adamw_weight_decay": 0.3}
+    one, _ = trained(made("muon", 0.05, **aux), PARAMS)
+    other, _ = trained(made("adamw", 0.02, weight_decay=0.3), PARAMS)
+    labels = {"a": {"w": "adamw"}, "b": {"w": "muon", "bias": "muon"}}
+    rules = {"muon": made("muon", 0.05, **aux), "adamw": made("adamw", 0.02, weight_decay=0.3)}
+    both, _ = trained(optax.multi_transform(rules, labels), PARAMS)
+    assert_equal(both, {"a": other["a"], "b": {"w": one["b"]["w"], "bias": other["b"]["bias"]}})
+    assert not np.allclose(one["a"]["w"], other["a"]["w"])
+
+
+PRESETS = [(name, preset) for name in shipped() for preset in load(name).presets]
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_presets_are_their_arguments(name: str, preset: str) -> None:
+    alike = {"x": {"w": PARAMS["a"]["w"]}, "y": {"w": PARAMS["b"]["w"]}}  # some ask for players of equal size
+    arguments = dict(load(name).presets[preset])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that a preset is known for
+        chosen, _ = trained(optgen.jax.preset(getattr(optgen.jax, name), preset, learning_rate=0.05), alike)
+        by_hand, _ = trained(made(name, 0.05, **arguments), alike)
+    assert_equal(chosen, by_hand)
+    assert not np.array_equal(chosen["x"]["w"], trained(made(name, 0.05), alike)[0]["x"]["w"])
+
+
+def test_presets_that_there_are_not() -> None:
+    with pytest.raises(UsageError, match='NEAT has no preset "neat_pull"; did you mean'):
+        optgen.jax.preset(optgen.jax.neat, "neat_pull")
+    with pytest.raises(UsageError, match=r"a preset is of a factory of optgen\.jax"):
+        optgen.jax.preset(optax.adamw, "neat_pr")
+
+
 def test_not_finite_changes_nothing() -> None:
     tx = optax.apply_if_finite(made("adamw"), 3)
     state = tx.init(PARAMS)

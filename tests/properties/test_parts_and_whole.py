@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import io
+from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import optgen
+import optgen.jax
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.spec.loader import load
 from optgen.torch import Nested
@@ -92,6 +97,26 @@ def test_a_run_goes_on_from_the_middle_of_an_interval() -> None:
     for a, b in zip(whole.state.values(), after.state.values(), strict=True):
         assert a.keys() == b.keys()
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_in_jax_goes_on_from_the_middle_of_an_interval(tmp_path: Path) -> None:
+    """Written to a file where the last layer holds one gradient, and read by another transformation."""
+    rule = optgen.jax.nested(0.02, max_interval=3, order=["0", "1", "2"])
+    params: Any = {name: {"w": jnp.full((3,), 0.5)} for name in "012"}
+    first, state = rule.init(params), None
+    held = {}
+    for t in range(6):
+        if t == 4:
+            optgen.jax.save_state(tmp_path / "saved", rule, first, params)
+            other = optgen.jax.nested(0.02, max_interval=3, order=["0", "1", "2"])
+            state = optgen.jax.load_state(tmp_path / "saved", other, params, other.init(params))
+            held = params
+            assert float(state.slots["count"]["2"]["w"]) == 1
+        grads = jax.tree.map(lambda x, t=t: jnp.cos(x * (t + 1)), params)
+        params, first = rule.plain(grads, first, params)
+        if state is not None:
+            held, state = other.plain(grads, state, held)
+    jax.tree.map(np.testing.assert_array_equal, (held, state), (params, first))
 
 
 def test_a_slow_layer_costs_its_accumulation_alone() -> None:
