@@ -11,6 +11,7 @@ from optgen.runtime.jax_neutral import load_state as load_state
 from optgen.runtime.jax_neutral import save_state as save_state
 from optgen.runtime.jax_neutral import state_of as state_of
 from optgen.runtime.jax_order import forward_order as forward_order
+from optgen.runtime.jax_presets import preset as preset
 from optgen.runtime.jax_transform import PerParameter, Scalar, Transformation
 
 def adabelief(
@@ -835,7 +836,9 @@ def nested(
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
         compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
-            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay; depths
+            that count tensors, and that are all 0 where they come from a model; in Keras a rate that, with
+            steps_per_epoch, is never looked at again, and no iterations before the optimizer is built.
         maximize: climb instead of descend
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)

@@ -8,6 +8,7 @@ from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback
 from optgen.runtime.keras_neutral import load_state as load_state
 from optgen.runtime.keras_neutral import save_state as save_state
 from optgen.runtime.keras_neutral import state_of as state_of
+from optgen.runtime.keras_trace import trace_layers as trace_layers
 from optgen.runtime.keras_optimizer import LearningRate, Optimizer, PerParameter
 
 def from_keras(optimizer: object, **arguments: object) -> Optimizer: ...
@@ -732,6 +733,7 @@ class Muon(Optimizer):
         adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        rules: rule of each variable: one per variable, or a map from patterns of paths
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -764,6 +766,7 @@ class Muon(Optimizer):
         adamw_weight_decay: float = 0.01,
         adamw_amsgrad: bool = False,
         rule: Literal["muon", "adamw"] = "muon",
+        rules: PerParameter = None,
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -1184,7 +1187,9 @@ class Nested(DepthOptimizer):
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
         compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
-            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay; depths
+            that count tensors, and that are all 0 where they come from a model; in Keras a rate that, with
+            steps_per_epoch, is never looked at again, and no iterations before the optimizer is built.
         intervals: interval of each variable: one per variable, or a map from patterns of paths
         layer_update_intervals: layer_interval of each variable: one per variable, or a map from patterns of paths
         depths: whole numbers that count layers, or relative depths in [0, 1]: a list, or a map from patterns of

@@ -781,6 +781,7 @@ class Muon(Optimizer):
         adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        rules: rule of each parameter: one per parameter, or a map from name patterns (first match wins)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
@@ -814,6 +815,7 @@ class Muon(Optimizer):
         adamw_weight_decay: float | Tensor = 0.01,
         adamw_amsgrad: bool = False,
         rule: Literal["muon", "adamw"] = "muon",
+        rules: PerParameter = None,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -1251,7 +1253,9 @@ class Nested(DepthOptimizer):
         lr_min_fraction: share of lr at the end of the cycle ([0, 1])
         lr_warmup_start_fraction: share of lr at the start of the cycle ([0, 1])
         compat: reference repeats the published code: intervals up to max_interval + 1 and without guard against
-            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay.
+            rounding, exponent step + 1, a warm-up one step short, raw weights as logits, no weight decay; depths
+            that count tensors, and that are all 0 where they come from a model; in Keras a rate that, with
+            steps_per_epoch, is never looked at again, and no iterations before the optimizer is built.
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
         layer_update_intervals: layer_interval of each parameter: one per parameter, or a map from name patterns
             (first match wins)

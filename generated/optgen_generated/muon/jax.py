@@ -69,7 +69,7 @@ RULE = RuleInfo(
         HyperInfo("adamw_eps", "float", 1e-08, "adamw_eps", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_weight_decay", "float", 0.01, "adamw_weight_decay", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_amsgrad", "bool", False, "adamw_amsgrad"),
-        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw")),
+        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw"), per_parameter="rules"),
     ),
     states=(
         StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer", optax_name="mu"),

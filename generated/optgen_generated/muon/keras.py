@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from keras.saving import register_keras_serializable
 
-from optgen.runtime.keras_optimizer import LearningRate, Optimizer
+from optgen.runtime.keras_optimizer import LearningRate, Optimizer, PerParameter
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, Meta, RuleInfo, Settled, StateInfo, zeros
 
 
@@ -71,7 +71,7 @@ RULE = RuleInfo(
         HyperInfo("adamw_eps", "float", 1e-08, "adamw_eps", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_weight_decay", "float", 0.01, "adamw_weight_decay", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_amsgrad", "bool", False, "adamw_amsgrad"),
-        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw")),
+        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw"), per_parameter="rules"),
     ),
     states=(
         StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer", optax_name="mu"),
@@ -122,6 +122,7 @@ class Muon(Optimizer):
         adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        rules: rule of each variable: one per variable, or a map from patterns of paths
         maximize: climb instead of descend
         clipnorm: largest norm of a gradient
         clipvalue: largest magnitude of an entry of a gradient
@@ -178,6 +179,7 @@ class Muon(Optimizer):
         adamw_weight_decay: float = 0.01,
         adamw_amsgrad: bool = False,
         rule: Literal["muon", "adamw"] = "muon",
+        rules: PerParameter = None,
         maximize: bool = False,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -210,6 +212,7 @@ class Muon(Optimizer):
                 "rule": rule,
             },
             maximize=maximize,
+            per_parameter={"rule": rules},
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,

@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from optgen.runtime.rule_info import Domain, HyperInfo, Hypers, Meta, RuleInfo, Settled, StateInfo, zeros
+from optgen.runtime.torch_groups import PerParameter
 from optgen.runtime.torch_optimizer import Optimizer, Params
 from optgen.runtime.torch_storage import StateDtype
 
@@ -73,7 +74,7 @@ RULE = RuleInfo(
         HyperInfo("adamw_eps", "float", 1e-08, "adamw_eps", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_weight_decay", "float", 0.01, "adamw_weight_decay", domain=Domain(">= 0", low=0.0)),
         HyperInfo("adamw_amsgrad", "bool", False, "adamw_amsgrad"),
-        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw")),
+        HyperInfo("rule", "choice", "muon", "rule", choices=("muon", "adamw"), per_parameter="rules"),
     ),
     states=(
         StateInfo("m", "elem", (zeros,), torch_name="momentum_buffer", optax_name="mu"),
@@ -122,6 +123,7 @@ class Muon(Optimizer):
         adamw_weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
+        rules: rule of each parameter: one per parameter, or a map from name patterns (first match wins)
         maximize: climb instead of descend
         foreach, fused: accepted and ignored: a step is always one call for all tensors
         capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
@@ -157,6 +159,7 @@ class Muon(Optimizer):
         adamw_weight_decay: float | Tensor = 0.01,
         adamw_amsgrad: bool = False,
         rule: Literal["muon", "adamw"] = "muon",
+        rules: PerParameter = None,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
@@ -199,4 +202,5 @@ class Muon(Optimizer):
             stochastic_rounding=stochastic_rounding,
             seed=seed,
             strict=strict,
+            per_parameter={"rules": rules},
         )

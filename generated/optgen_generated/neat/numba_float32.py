@@ -1,6 +1,6 @@
 """Kernels of the rule neat in float32, generated from neat.yaml.
 
-spec 1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd
+spec ff7f4e683ee165e7c590337fe1c355bd778ee51d76fc6e648f2c6e808796e349
 made by: optgen build neat --backend numba --set bias_correction=true --set coupling=transport --set maximize=false --set nsa=l2 --set nsa_mean_preserving=false
 """
 
@@ -49,7 +49,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'neat',
  'class': 'NEAT',
- 'digest': '1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd',
+ 'digest': 'ff7f4e683ee165e7c590337fe1c355bd778ee51d76fc6e648f2c6e808796e349',
  'backend': 'numba',
  'settled': {'bias_correction': True,
              'coupling': 'transport',

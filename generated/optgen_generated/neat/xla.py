@@ -1,6 +1,6 @@
 """The rule neat as plain JAX functions, generated from neat.yaml.
 
-spec 1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd
+spec ff7f4e683ee165e7c590337fe1c355bd778ee51d76fc6e648f2c6e808796e349
 made by: optgen build neat --backend xla --set bias_correction=true --set coupling=transport --set maximize=false --set nsa=l2 --set nsa_mean_preserving=false
 """
 
@@ -71,7 +71,7 @@ def always_tensor_5(LG, g, share, param, m, v, mu, decoupled_weight_decay, beta1
 
 PROGRAM = Program(
     rule="neat",
-    digest="1bd5e49f99ea9f1eef0ddddcb93e32f868525dba02a2deee21de6852714b49bd",
+    digest="ff7f4e683ee165e7c590337fe1c355bd778ee51d76fc6e648f2c6e808796e349",
     settled={"bias_correction": True, "coupling": 'transport', "maximize": False, "not decoupled_weight_decay": False, "nsa": 'l2', "nsa_mean_preserving": False},
     matrix="trailing",
     vectors=False,

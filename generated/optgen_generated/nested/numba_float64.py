@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float64, generated from nested.yaml.
 
-spec b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a
+spec 9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,7 +44,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': 'b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a',
+ 'digest': '9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,

@@ -1,6 +1,6 @@
 """The rule nested as plain JAX functions, generated from nested.yaml.
 
-spec b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a
+spec 9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8
 made by: optgen build nested --backend xla --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -235,7 +235,7 @@ def due_not_k_gt_1(
 
 PROGRAM = Program(
     rule="nested",
-    digest="b720380d5d894d522a21fee0d7dfa93bc7a54f50344b9d06b2dc5f7cf39c5a2a",
+    digest="9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8",
     settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,
