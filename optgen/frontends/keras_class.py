@@ -98,10 +98,11 @@ def keras_stub(specs: Iterable[Spec]) -> str:
     lines += [f"from collections.abc import {', '.join(found)}"] if (found := _collections(body)) else []
     lines += ["from typing import Literal"] if uses(body, "Literal") else []
     lines.append("")
-    lines += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
-    lines += [f"from {_DEPTH} import DepthOptimizer"] if uses(body, "DepthOptimizer") else []
-    lines += [f"from {module} import {name} as {name}" for module, names in _ALSO.items() for name in names]
-    lines.append(f"from {_RUNTIME} import {', '.join(_of_runtime(body))}")
+    imports = [f"from {module} import {name} as {name}" for module, names in _ALSO.items() for name in names]
+    imports.append(f"from {_RUNTIME} import {', '.join(_of_runtime(body))}")
+    imports += [f"from optgen.runtime.arrangement import {', '.join(found)}"] if (found := _arranged(body)) else []
+    imports += [f"from {_DEPTH} import DepthOptimizer"] if uses(body, "DepthOptimizer") else []
+    lines += sorted(imports)
     return "\n".join([*lines, "", body, ""])
 
 

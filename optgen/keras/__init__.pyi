@@ -8,8 +8,8 @@ from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback
 from optgen.runtime.keras_neutral import load_state as load_state
 from optgen.runtime.keras_neutral import save_state as save_state
 from optgen.runtime.keras_neutral import state_of as state_of
-from optgen.runtime.keras_trace import trace_layers as trace_layers
 from optgen.runtime.keras_optimizer import LearningRate, Optimizer, PerParameter
+from optgen.runtime.keras_trace import trace_layers as trace_layers
 
 def from_keras(optimizer: object, **arguments: object) -> Optimizer: ...
 

@@ -188,8 +188,8 @@ def test_nothing_stays_of_optimizers_that_are_gone() -> None:
     assert sum(type(thing) is tables.Tables for thing in gc.get_objects()) <= held
 
 
-#: Ends while its threads sleep, and while another thread runs kernels. That one calls no torch: Python before 3.14 unwinds
-#: threads at its end, and one inside torch's C++ then may abort the process.
+#: Ends while its threads sleep, and while another thread runs kernels. That one calls no torch: Python before 3.14
+#: unwinds threads at its end, and one inside torch's C++ then may abort the process.
 ENDING = """
 import sys, threading, time
 from optgen.runtime import tables
