@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
-import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
+from optgen.backend.source_text import imported
 from optgen.errors import BackendError, suggest
 
 #: Compute capabilities by the names of targets.
@@ -32,7 +30,7 @@ def compile_kernels(source: str, target: str, *, only: str = "") -> dict[str, st
     if importlib.util.find_spec("numba_cuda") is None:
         raise BackendError(f"compiling for a GPU needs the package numba-cuda: {_EXTRA}")
     with _processor(TARGETS[target]):
-        kernels = cast("Mapping[str, Any]", _loaded(source).FUNCTIONS)
+        kernels = cast("Mapping[str, Any]", imported(source).FUNCTIONS)
         chosen = {name: kernel for name, kernel in kernels.items() if name.startswith(only)}
         return {name: _ptx(kernel, TARGETS[target]) for name, kernel in chosen.items()}
 
@@ -70,18 +68,3 @@ def _processor(capability: tuple[int, int]) -> Generator[None]:
         yield
     finally:
         asked.get_current_device = before
-
-
-def _loaded(source: str) -> ModuleType:
-    """A module's text as a module, which numba reads again from its file."""
-    with tempfile.TemporaryDirectory(prefix="optgen-") as folder:
-        path = Path(folder) / "kernels.py"
-        path.write_text(source, encoding="utf-8")
-        name = f"optgen_offline_{abs(hash(source))}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module

@@ -12,7 +12,7 @@ from optgen.runtime.gpu_abi import BLOCK, LARGE, SMALL, STRIDED, TAIL
 from optgen_triton.emit_scalars import variant_function
 from optgen_triton.emit_stage import select_function, stage_function
 from optgen_triton.emit_sweep import emit_sweep
-from optgen_triton.spelling import DEVICE, KINDS, LIBRARY
+from optgen_triton.spelling import DEVICE, KINDS, LIBRARY, NEIGHBOURS
 
 _IDENTITY = {"sum": "0.0", "max": "-INFINITY", "min": "INFINITY"}
 
@@ -124,10 +124,13 @@ class _Emitter(GpuText):
         return lines
 
     def imports(self, words: set[str]) -> list[str]:
-        """Triton, what kernels are written with, and the library of functions."""
-        lines = ["import triton", "import triton.language as tl", ""]
+        """Triton, what kernels are written with, the library of functions, and sums over neighbours."""
+        lines = ["import numpy as np"] if "np" in words else []
+        lines += ["import triton", "import triton.language as tl", ""]
         lines += imported("optgen.runtime.triton_device", words & DEVICE)
-        return lines + (imported("optgen.runtime.triton_library", words & LIBRARY) if words & LIBRARY else [])
+        for module, names in (("triton_library", LIBRARY), ("triton_neighbours", NEIGHBOURS)):
+            lines += imported(f"optgen.runtime.{module}", words & names) if words & names else []
+        return lines
 
 
 def emit(module: Module) -> tuple[dict[str, object], str]:

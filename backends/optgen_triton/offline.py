@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
+from optgen.backend.source_text import imported
 from optgen.errors import BackendError, suggest
 from optgen.runtime.gpu_abi import REGISTERS, WARPS
 
@@ -57,24 +55,15 @@ class Kernel:
 
 
 def load_kernels(source: str) -> dict[str, Kernel]:
-    """The kernels of a module's text, which triton reads from a file."""
-    with tempfile.TemporaryDirectory(prefix="optgen-") as folder:
-        path = Path(folder) / "kernels.py"
-        path.write_text(source, encoding="utf-8")
-        name = f"optgen_offline_{abs(hash(source))}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        wide = cast(int, module.MANIFEST["warps"])
-        functions = cast("dict[str, Any]", module.FUNCTIONS)
-        sweeps = [name for name in functions if name.startswith("sweep_")]
-        return {
-            name: Kernel(function, wide if name in sweeps else WARPS, name in sweeps)
-            for name, function in functions.items()
-        }
+    """The kernels of a module's text."""
+    module = imported(source)
+    wide = cast(int, module.MANIFEST["warps"])
+    functions = cast("dict[str, Any]", module.FUNCTIONS)
+    sweeps = [name for name in functions if name.startswith("sweep_")]
+    return {
+        name: Kernel(function, wide if name in sweeps else WARPS, name in sweeps)
+        for name, function in functions.items()
+    }
 
 
 def compile_kernel(kernel: Kernel, target: str, *, fusion: bool = True) -> Compiled:

@@ -10,7 +10,8 @@ from optgen.backend.python_text import ATOM, PRODUCT, SIGN, Names, Spelling, Tex
 from optgen.runtime.abi import Mode, Word
 from optgen.runtime.gpu_abi import GpuWord
 
-#: What generated files import: from the library of functions, and from the module kernels are written with.
+#: What generated files import: sums over neighbours, the library of functions, what kernels are written with.
+NEIGHBOURS = frozenset({"near", "neighbours_plain", "neighbours_strided"})
 LIBRARY = frozenset({"exp", "log", "expm1", "log1p", "sin", "cos", "tanh", "rint", "power", "remainder"})
 _TABLES = {word.name for word in (*Word, *GpuWord)} | {mode.name for mode in Mode}
 _FIELDS = {f"C_{axis}{end}" for axis in ("MATRIX", "ROW", "COL") for end in ("", "_END", "_BLOCK")}
@@ -32,10 +33,7 @@ _HELPERS = (
     *(
         "load",
         "store",
-        "neighbours_plain",
-        "neighbours_strided",
         "strided",
-        "near",
         "at_random",
         "add_total",
         "max_total",
@@ -61,7 +59,7 @@ _HELPERS = (
 DEVICE = frozenset((_TABLES | _FIELDS | set(_HELPERS)) - {"COUNT", "C_MATRIX_BLOCK"})
 _LANGUAGE = ("tl", "triton", "ctx", "t", "k", "j", "float", "range", "True", "False", "MANIFEST", "FUNCTIONS")
 #: Names that generated functions must not take for themselves.
-RESERVED = frozenset((*LIBRARY, *DEVICE, *_LANGUAGE))
+RESERVED = frozenset((*LIBRARY, *NEIGHBOURS, *DEVICE, *_LANGUAGE))
 SWEEP_RESERVED = RESERVED | {
     *(
         "chunk",

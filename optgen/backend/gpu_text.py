@@ -3,7 +3,8 @@
 A sweep is one kernel, with a program per chunk, whatever variants and tensors there are. Between sweeps one program
 finishes totals and runs the stages of tensors, layers and the model as phases with a barrier between them; stages of
 rows, columns and matrices are kernels of their own. What needs no launch (:mod:`optgen.backend.launch_plan`) is run by
-the programs of a sweep. Backends write the text of each of these.
+the programs of a sweep. The device chooses the variant of each tensor; where the host calls a library between sweeps it
+is the host's to choose (:mod:`optgen.backend.host_text`). Backends write the text of each of these.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import ClassVar
 
 from optgen.backend.coarse_text import StagePlan, stage_plans
 from optgen.backend.element_text import sees_vectors
+from optgen.backend.host_text import HostText, calls_of
 from optgen.backend.launch_plan import launch_plan
 from optgen.backend.layout import VECTORS, Layout
 from optgen.backend.manifest import header, literal_of, manifest
@@ -70,6 +72,9 @@ class GpuText(ABC):
         self.functions: list[list[str]] = []
         self.kernels: list[str] = []
         sweeps = [sweep for variant in module.variants for sweep in variant.sweeps]
+        self.host = HostText(module, self.layout) if calls_of(module) else None
+        #: How the device chooses a variant for each tensor; None where there is one, or the host does.
+        self.select = None if self.host is not None else module.select
         self.tiled = any(sees_vectors(sweep, self.layout) for sweep in sweeps)
         self.read = frozenset(op.word("value") for sweep in sweeps for op in sweep.ops if op.name == "kernel.read")
 
@@ -144,12 +149,14 @@ class GpuText(ABC):
             self.layout,
             self.backend,
             tiled=self.tiled,
-            select=None if self.module.select is None else "select_variant",
+            select=None if self.select is None else "select_variant",
             stages=[[plan.manifest for plan in boundary] for boundary in plans],
             sweeps=entries,
         )
         described["warps"] = MANY_WARPS if self._is_wide(sweeps.values()) else WARPS
         described["launches"] = [[launch.entry() for launch in boundary] for boundary in launches]
+        if self.host is not None:
+            described["host"] = self.host.manifest
         return described, self._text(described)
 
     def _is_wide(self, sweeps: Iterable[SweepCode]) -> bool:
@@ -159,10 +166,10 @@ class GpuText(ABC):
     def _ends(self, plans: Sequence[Sequence[StagePlan]]) -> dict[int, list[str]]:
         """What the last program of each sweep runs at its end."""
         ends: dict[int, list[str]] = {sweep: [] for sweep in range(1, self.module.sweeps + 1)}
-        if self.module.select is not None:
-            self.functions.append(self.select_function("select_variant", self.module.select))
+        if self.select is not None:
+            self.functions.append(self.select_function("select_variant", self.select))
         if self.plan.inline:
-            ends[1] += [] if self.module.select is None else [self.stage_statement("select_variant", "tensor")]
+            ends[1] += [] if self.select is None else [self.stage_statement("select_variant", "tensor")]
             ends[1] += [self.stage_statement(plan.name, plan.extent) for plan in plans[0] if self.plan.keeps]
         if self.plan.ends:
             ends[self.module.sweeps] += [self.stage_statement(plan.name, plan.extent) for plan in self.plan.ends]
@@ -189,9 +196,9 @@ class GpuText(ABC):
         """The kernel that every program of a sweep begins with."""
         one = len(codes) == len(self.module.variants) and len({code.name for code in codes.values()}) == 1
         choice = ""
-        if not one and self.plan.inline and index == 1 and self.module.select is not None:
+        if not one and self.plan.inline and index == 1 and self.select is not None:
             choice = "variant_of"
-            self.functions.append(self.variant_function(choice, self.module.select))
+            self.functions.append(self.variant_function(choice, self.select))
         name = f"sweep_{index}"
         self._add(name, self.sweep_kernel(name, codes, ends, one=one, choice=choice))
 
@@ -214,7 +221,7 @@ class GpuText(ABC):
         """What is launched after so many sweeps."""
         phases: list[tuple[str, str]] = []
         launches: list[Launch] = []
-        if boundary == 0 and self.module.select is not None and not self.plan.inline:
+        if boundary == 0 and self.select is not None and not self.plan.inline:
             phases.append(("tensor", self.stage_statement("select_variant", "tensor")))
         finish = self._finish(boundary, sweeps)  # rows, columns and matrices do not look at totals of tensors
         for extent, name in self._vector_finish(boundary, sweeps):
@@ -274,11 +281,13 @@ class GpuText(ABC):
 
     def _text(self, described: dict[str, object]) -> str:
         words = words_of("\n".join(line for lines in self.functions for line in lines))
-        blocks = [*header(self.module, self.backend), "", *self.imports(words)]
+        on_host = self.host.functions if self.host is not None else []
+        blocks = [*header(self.module, self.backend), "", *self.imports(words | ({"np"} if on_host else set()))]
         blocks += ["", f"MANIFEST = {literal_of(described)}", ""]
-        for lines in self.functions:
+        for lines in (*self.functions, *on_host):
             blocks += ["", *lines, ""]
         blocks += ["", "FUNCTIONS = {", *(f'    "{kernel}": {kernel},' for kernel in self.kernels), "}", ""]
+        blocks += [*self.host.table, ""] if self.host is not None else []
         return "\n".join(blocks)
 
 

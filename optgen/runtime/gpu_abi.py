@@ -26,7 +26,7 @@ class GpuWord(IntEnum):
     VIEW = _FIRST + 2  # i64[T, 3]: matrices, rows and columns that chunks are cut from
     LAYOUT = _FIRST + 3  # i64[T, slots]: 0 where elements lie in walking order, else the address of a layout
     NEIGHBOUR_START = _FIRST + 4  # i64[T + 1]: first neighbour of each tensor in the tables below
-    NEIGHBOUR = _FIRST + 5  # i64[]
+    NEIGHBOUR = _FIRST + 5  # i64[]: -1 is a tensor of zeros
     NEIGHBOUR_OWN = _FIRST + 6  # real[]: coefficient a of the tensor's own value
     NEIGHBOUR_OTHER = _FIRST + 7  # real[]: coefficient b of the neighbour's value
     TENSOR_READ = _FIRST + 8  # real[T, columns]: coarse values as sweeps read them, rounded once; likewise below
@@ -53,7 +53,10 @@ class GpuWord(IntEnum):
     PARAMETER = _FIRST + 29  # i64[T]: the number that a tensor has in random bits
     ROW_MAJOR = _FIRST + 30  # i64[T]: layout of row-major indices in walking order, or 0
     ARRIVED = _FIRST + 31  # i64[1]: programs of this launch that are done; 0 between launches
-    COUNT = _FIRST + 32
+    WINDOW = (
+        _FIRST + 32
+    )  # i64[, 3]: first and end of the elements i that have each neighbour, and k: they read its i + k
+    COUNT = _FIRST + 33
 
 
 #: Elements of one step of a program, and its warps: eight elements a thread, two loads of 16 bytes in float32.

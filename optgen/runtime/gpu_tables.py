@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from optgen.errors import BackendError, StateError
+from optgen.errors import StateError
 from optgen.runtime import gpu_abi, gpu_device
 from optgen.runtime import layout as at
 from optgen.runtime.abi import Word
@@ -18,6 +18,7 @@ from optgen.runtime.chunks import Shape, claims, elements_of
 from optgen.runtime.gpu_abi import GpuWord
 from optgen.runtime.gpu_chunks import blocks, chunk_elements, cut, idle, parts, runs
 from optgen.runtime.gpu_launch import launcher
+from optgen.runtime.gpu_library import GpuLibrary, Tensors
 from optgen.runtime.gpu_memory import Mirror, scratch
 from optgen.runtime.graph import Edges, Neighbours, neighbours
 from optgen.runtime.kernel_module import Launch, Module
@@ -53,21 +54,13 @@ class GpuTables(TensorTables):
     ) -> None:
         gpu_device.check(device)
         super().__init__(modules, infos, module_of, edges, laplacian, coupling)
-        if self._graph is not None and self._graph.by_index and self._manifest["stencil"]:
-            raise BackendError(
-                f'coupling "{coupling}" is not built for kernels on a GPU; there are "transport", "match" and "equal"'
-            )
         self.device = device
-        if any(map(has_calls, modules)):
-            raise BackendError(
-                f"{self._manifest['rule']} calls a matrix library between sweeps, which the backend "
-                f'"{self._manifest["backend"]}" does not do yet; move the model to the CPU, or use backend="reference"'
-            )
         self._numbers = list(range(len(infos))) if numbers is None else list(numbers)
         self._seed = seed
         self._launch = [launcher(module, device, strict=strict) for module in modules]
         self._step = torch.zeros(1, dtype=torch.float64, device=device) if counter is None else counter
         self._fixed, self._live = Mirror(device), Mirror(device)
+        self._on_host = any(map(has_calls, modules))
         self._make_live()
         self._make_fixed()
         self._make_scratch()
@@ -76,6 +69,7 @@ class GpuTables(TensorTables):
         self._fills_step = reads_step and counter is None
         self._device_step = -1
         self._ended = -1
+        self._library = self._calls_of() if self._on_host else None
         self._sources: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._input_sources: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._guarded: tuple[list[torch.Tensor], torch.Tensor] | None = None
@@ -115,6 +109,7 @@ class GpuTables(TensorTables):
         for kind in {np.float32, np.float64}:
             live.view(f"NEIGHBOUR_OWN {kind.__name__}", kind)[:count] = found.own[:-2]
             live.view(f"NEIGHBOUR_OTHER {kind.__name__}", kind)[:count] = found.other[:-2]
+        live.view("WINDOW", np.int64)[:count] = found.window
 
     def _put_layout(self, tensor: int, slot: int | None, found: NDArray[np.int64] | None) -> None:
         row = self._slots if slot is None else slot
@@ -145,6 +140,8 @@ class GpuTables(TensorTables):
         self._calls, self._ended = 0, -1
         if self._moved:
             self._place()
+        if self._library is not None:
+            self._library.prepare(step)
         with gpu_device.guard(self.device):
             self._live.upload()
             for target, source in (*self._sources, *self._input_sources):
@@ -178,6 +175,8 @@ class GpuTables(TensorTables):
             self._ended = self._manifest["sweeps"]
         with gpu_device.guard(self.device):
             while self._ended < self._manifest["sweeps"]:
+                if self._library is not None:
+                    self._library.run(self._ended)
                 boundary = self._ended + 1
                 if boundary:
                     self._sweep(boundary)
@@ -187,6 +186,13 @@ class GpuTables(TensorTables):
             if self._fills_step and self._device_step >= 0:
                 self._step.add_(1.0)
                 self._device_step += 1
+        if self._library is not None:
+            self._library.count()
+
+    def recount(self) -> None:
+        """Somebody wrote to the counts of updates: where the host keeps a copy it is to be read again."""
+        if self._library is not None:
+            self._library.recount()
 
     def ended(self) -> int:
         """How many sweeps of the step are queued, with the stages after them; -1 before it began."""
@@ -221,14 +227,25 @@ class GpuTables(TensorTables):
             self._launch[module](kernel, programs, self._launched[module], sweep=sweep, **phases)
 
     def variant_names(self) -> list[str]:
-        """The variant of each tensor in the last run; waits for the device."""
+        """The variant of each tensor in the last run; waits for the device, unless the host has chosen it."""
+        if self._on_host:
+            return self._variant_names(self._live.view("VARIANT", np.int64).tolist())
         chosen = cast("list[int]", self._variant.tolist())  # pyright: ignore[reportUnknownMemberType]
         return self._variant_names(chosen[: len(self.infos)])
 
     def buffers(self) -> list[torch.Tensor]:
         """All device memory of these tables."""
         guarded = [] if self._guarded is None else [*self._guarded[0], self._guarded[1]]
-        return [self._fixed.block, self._live.block, *self._kept, *self._contexts, *guarded]
+        called = [] if self._library is None else self._library.blocks()
+        return [self._fixed.block, self._live.block, *self._kept, *self._contexts, *guarded, *called]
+
+    def _calls_of(self) -> GpuLibrary:
+        def strides(tensor: int, slot: int) -> tuple[int, ...] | None:
+            return self._strides.get((tensor, slot))
+
+        shapes, variant = [info.shape for info in self.infos], self._live.view("VARIANT", np.int64)
+        known = self.modules, self.module_of, shapes, self._metadata(), self.hyper, self._mode, variant, self.address
+        return GpuLibrary(Tensors(*known, strides, self.device))
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
@@ -245,12 +262,15 @@ class GpuTables(TensorTables):
         live.add("ADDRESS", (count, slots), np.int64)
         live.add("LAYOUT", (count, slots), np.int64)
         live.add("ROW_MAJOR", (count,), np.int64)
+        if self._on_host:
+            live.add("VARIANT", (count,), np.int64)
         live.add("layouts", (count, slots + 1, _LAYOUT_WORDS), np.int64)
         live.add("EDGE_START", (self._layer_count + 1,), np.int64)
         for name, dtype in (("TO", np.int64), ("OWN", np.float64), ("OTHER", np.float64), ("MATCHED", np.int64)):
             live.add(f"EDGE_{name}", (edges,), dtype)
         live.add("NEIGHBOUR_START", (count + 1,), np.int64)
         live.add("NEIGHBOUR", (near,), np.int64)
+        live.add("WINDOW", (near, 3), np.int64)
         for name in ("NEIGHBOUR_OWN", "NEIGHBOUR_OTHER"):
             for kind in (np.float32, np.float64):
                 live.add(f"{name} {kind.__name__}", (near,), kind)
@@ -373,7 +393,7 @@ class GpuTables(TensorTables):
                 Word.SLOTS: self._slots,
                 GpuWord.SEED: self._seed,
                 Word.MEMBER_COUNT: self._members[m],
-                Word.VARIANT: self._variant.data_ptr(),
+                Word.VARIANT: self._live.address("VARIANT") if self._on_host else self._variant.data_ptr(),
                 Word.STEP: self._step.data_ptr(),
                 GpuWord.RUNS: self._run_counts[m],
                 **{Word[f"{x.upper()}_WIDTH"]: width for x, width in self._widths.items()},

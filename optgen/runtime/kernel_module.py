@@ -6,9 +6,12 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, Protocol, TypedDict, cast
+from typing import NotRequired, Protocol, TypeAlias, TypedDict, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from optgen.errors import BackendError
 from optgen.runtime import abi, home
@@ -59,6 +62,27 @@ class Launch(TypedDict):
     phases: Sequence[str]
 
 
+class Known(TypedDict):
+    """What the host reads to choose variants and the numbers of calls: hypers, and whether it counts steps."""
+
+    hypers: Sequence[str]
+    counts: bool
+
+
+Rows: TypeAlias = NDArray[np.float64]
+
+
+class OnHost(TypedDict):
+    """The functions of kernels that stop for library calls on a graphics processor.
+
+    All take the rows of hypers and metadata, 1 + the updates of each tensor and 1 + the optimizer's steps. `select`
+    gives variants (None: there is one), `numbers`, by variant, columns of tensor values that its calls read.
+    """
+
+    select: Callable[[Rows, Rows, Rows, np.float64], Rows] | None
+    numbers: Mapping[int, Callable[[Rows, Rows, Rows, np.float64], Mapping[int, Rows | float]]]
+
+
 class Variant(TypedDict):
     """The program of some tensors. `stored`: the coarse slots that its stages store, per boundary between sweeps.
 
@@ -100,6 +124,7 @@ Manifest = TypedDict(
         "variants": list[Variant],
         "launches": NotRequired[list[list[Launch]]],
         "warps": NotRequired[int],
+        "host": NotRequired[Known],
     },
 )
 
@@ -114,6 +139,7 @@ class Module:
     source: str
     keep: object
     kernels: Mapping[str, object] = field(default_factory=dict[str, object])
+    host: OnHost | None = None
 
 
 class _Function(Protocol):
@@ -123,6 +149,7 @@ class _Function(Protocol):
 class _File(Protocol):
     MANIFEST: Manifest
     FUNCTIONS: Mapping[str, _Function]
+    HOST: OnHost
 
 
 def load_module(path: str) -> Module:
@@ -148,6 +175,7 @@ def load_module(path: str) -> Module:
             f"{path} was built for interface {file_.MANIFEST['abi']} and this is {abi.VERSION}: build it again"
         )
     if "launches" in file_.MANIFEST:
-        return Module(file_.MANIFEST, {}, path, source, loaded, file_.FUNCTIONS)
+        host = file_.HOST if "host" in file_.MANIFEST else None
+        return Module(file_.MANIFEST, {}, path, source, loaded, file_.FUNCTIONS, host)
     addresses = {name: function.address for name, function in file_.FUNCTIONS.items()}
     return Module(file_.MANIFEST, addresses, path, source, loaded)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.runtime.abi import Mode
-from optgen.runtime.kernel_module import Call, Module, Slot
+from optgen.runtime.kernel_module import Call, Manifest, Module, Slot
 from optgen.runtime.library_calls import FUNCTIONS, Matrices
 from optgen.runtime.rule_info import view
 
@@ -77,12 +77,12 @@ class LibraryCalls:
     def __init__(self, memory: Memory, library: Library) -> None:
         self._memory = memory
         self._library = library
-        found = {b for m in memory.modules for v in m.manifest["variants"] for b, c in enumerate(_calls(v)) if c}
+        found = {b for m in memory.modules for v in m.manifest["variants"] for b, c in enumerate(calls_of(v)) if c}
         self.boundaries = sorted({0, *found})
         self.done = -1
         self._blocks: dict[tuple[int, int, Shape3], NDArray[np.generic]] = {}
         self._places: dict[tuple[int, int], NDArray[np.generic]] = {}
-        self._seen = [_in_memory(shape, memory.modules[0].manifest["matrix"]) for shape in memory.shapes]
+        self._seen = [in_memory(shape, memory.modules[0].manifest["matrix"]) for shape in memory.shapes]
 
     def run(self, boundary: int) -> None:
         """What comes after so many sweeps. Run again after an interruption it does the same again."""
@@ -118,9 +118,7 @@ class LibraryCalls:
             self._memory.address[t, slot] = place.ctypes.data
 
     def _scratch_of(self, module: int, variant: int) -> list[int]:
-        calls = [call for after in _calls(self._memory.modules[module].manifest["variants"][variant]) for call in after]
-        slots = {slot for call in calls for slot in (call["operand"], call["target"])}
-        return sorted(slot for slot in slots if self._slots(module)[slot]["role"] == "scratch")
+        return scratch_of(self._memory.modules[module].manifest, variant)
 
     def _slots(self, module: int) -> Sequence[Slot]:
         return self._memory.modules[module].manifest["slots"]
@@ -135,7 +133,7 @@ class LibraryCalls:
             m, v = int(memory.module_of[t]), int(memory.variant[t])
             if 0 in self._seen[t]:
                 continue
-            calls = _calls(memory.modules[m].manifest["variants"][v])
+            calls = calls_of(memory.modules[m].manifest["variants"][v])
             for number, call in enumerate(calls[boundary] if calls else ()):
                 numbers = tuple(memory.values[t, call["numbers"]].tolist())
                 found.setdefault((m, v, number, self._seen[t], numbers), (call, []))[1].append(t)
@@ -186,14 +184,22 @@ class LibraryCalls:
 
 def has_calls(module: Module) -> bool:
     """Whether any variant of a module makes library calls."""
-    return any(after for variant in module.manifest["variants"] for after in _calls(variant))
+    return any(after for variant in module.manifest["variants"] for after in calls_of(variant))
 
 
-def _calls(variant: Mapping[str, object]) -> Sequence[Sequence[Call]]:
+def calls_of(variant: Mapping[str, object]) -> Sequence[Sequence[Call]]:
+    """The library calls of a variant after so many sweeps, 0 first; empty where it makes none."""
     return cast("Sequence[Sequence[Call]]", variant.get("calls", ()))
 
 
-def _in_memory(shape: tuple[int, ...], matrix: str) -> Shape3:
+def scratch_of(manifest: Manifest, variant: int) -> list[int]:
+    """The scratch slots that the calls of a variant read and write."""
+    calls = [call for after in calls_of(manifest["variants"][variant]) for call in after]
+    slots = {slot for call in calls for slot in (call["operand"], call["target"])}
+    return sorted(slot for slot in slots if manifest["slots"][slot]["role"] == "scratch")
+
+
+def in_memory(shape: tuple[int, ...], matrix: str) -> Shape3:
     """A tensor's matrices as they lie in C-contiguous memory: what is turned to be wide is not turned there."""
     matrices, rows, cols = view(shape, matrix)
     if matrix == "wide" and len(shape) > 1 and shape[0] > rows:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 from numba import config
 
-from optgen.runtime import gpu_abi
+from optgen.runtime import gpu_abi, graph
 from optgen.runtime import layout as at_
 from optgen.runtime.abi import Mode, Word
 from optgen.runtime.gpu_abi import GpuWord
@@ -64,6 +64,7 @@ CELLS = TILE * gpu_abi.MANY_WARPS
 #: Rows and columns of a small matrix at most.
 SMALL = gpu_abi.SMALL[2]
 WORDS = int(GpuWord.COUNT)
+WHOLE = graph.WHOLE
 RUN_CHUNKS = gpu_abi.RUN_CHUNKS
 CHUNK_FIELDS = at_.CHUNK_FIELDS
 C_TENSOR, C_MATRIX, C_MATRIX_END = at_.C_TENSOR, at_.C_MATRIX, at_.C_MATRIX_END
@@ -82,7 +83,7 @@ C_ROW_BLOCK, C_COL_BLOCK = at_.C_ROW_BLOCK, at_.C_COL_BLOCK
     ORDER, CHUNK, VIEW, LAYOUT, NEIGHBOUR_START, NEIGHBOUR, NEIGHBOUR_OWN, NEIGHBOUR_OTHER, TENSOR_READ,
     MATRIX_READ, ROW_READ, COL_READ, PARTIAL, RUN_START, RUNS, RUN, RUN_TOTAL, ROW_PARTIAL, ROW_PARTIAL_WIDTH,
     ROW_PARTIAL_AT, ROW_PARTS, COL_PARTIAL, COL_PARTIAL_WIDTH, COL_PARTIAL_AT, COL_PARTS, MATRIX_BLOCK,
-    ROW_BLOCK, COL_BLOCK, SEED, PARAMETER, ROW_MAJOR, ARRIVED,
+    ROW_BLOCK, COL_BLOCK, SEED, PARAMETER, ROW_MAJOR, ARRIVED, WINDOW,
 ) = map(int, tuple(GpuWord)[:-1])
 # fmt: on
 ABSENT, ACTIVE = int(Mode.ABSENT), int(Mode.ACTIVE)
@@ -140,11 +141,13 @@ def is_last_program(ctx):
 
 @device
 def neighbours_plain(ctx, t, column, gradient):
-    """Whether a slot of all neighbours of a tensor is there and plain; gradient: it is one, of those that have one."""
+    """Whether a slot of all neighbours of a tensor is there, whole and plain; gradient: of those that have one."""
     all_plain = True
     for e in range(load_i8(ctx[NEIGHBOUR_START] + 8 * t), load_i8(ctx[NEIGHBOUR_START] + 8 * (t + 1))):
-        u = load_i8(ctx[NEIGHBOUR] + 8 * e)
+        u = max(load_i8(ctx[NEIGHBOUR] + 8 * e), 0)
         at, lies = slot(ctx, u, column)
+        if load_i8(ctx[WINDOW] + 24 * e + 8) != WHOLE:
+            all_plain = False
         if not plain(at, lies) or (gradient and load_i8(ctx[MODE] + 8 * u) != ACTIVE):
             all_plain = False
     return all_plain
@@ -159,12 +162,15 @@ def _near(load, item, widened, real, coefficient, width):
     def near(ctx, t, own, i, column, gradient, laplacian):
         total = zero
         for e in range(load_i8(ctx[NEIGHBOUR_START] + 8 * t), load_i8(ctx[NEIGHBOUR_START] + 8 * (t + 1))):
+            window = ctx[WINDOW] + 24 * e
+            if i < load_i8(window) or i >= load_i8(window + 8):
+                continue
             u = load_i8(ctx[NEIGHBOUR] + 8 * e)
-            at, lies = slot(ctx, u, column)
+            at, lies = slot(ctx, max(u, 0), column)
             b = coefficient(ctx[NEIGHBOUR_OTHER] + width * e)
             other = zero
-            if not gradient or load_i8(ctx[MODE] + 8 * u) == ACTIVE:
-                other = real(widened(load(at + item * place(lies, i))))
+            if u >= 0 and (not gradient or load_i8(ctx[MODE] + 8 * u) == ACTIVE):
+                other = real(widened(load(at + item * place(lies, i + load_i8(window + 16)))))
             if laplacian:
                 total = total + (coefficient(ctx[NEIGHBOUR_OWN] + width * e) * real(widened(own)) - b * other)
             else:

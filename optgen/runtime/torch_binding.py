@@ -19,6 +19,7 @@ from torch import Tensor
 from optgen.errors import PartialStepError, UsageError
 from optgen.runtime import torch_checks, torch_storage
 from optgen.runtime.gpu_count import StepCount
+from optgen.runtime.gpu_library import check_capturable
 from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
@@ -30,7 +31,7 @@ from optgen.runtime.torch_library import TorchLibrary
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
 from optgen.runtime.torch_reference import ReferenceTables
 from optgen.runtime.torch_resident import Residents, on_device, residents, rows_but
-from optgen.runtime.torch_slots import Flag, watched
+from optgen.runtime.torch_slots import Counters, Flag, signature, watched
 from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
 
 PARAM, GRADIENT = 0, 1
@@ -52,7 +53,7 @@ class GroupValues:
     def __init__(self, plan: Plan, group: Group, index: int, coupling: str, *, gpu: bool) -> None:
         keys = dict.fromkeys(hyper.key for hyper in plan.rule.hypers)
         self.read = itemgetter(MAXIMIZE, MAXIMIZE, *keys)  # of one key it would be the value, not a tuple
-        self.rule = plan.rule
+        self.rule, self.known = plan.rule, plan.known_here
         self.group = group
         self.index = index
         self.values: Mapping[str, HyperValue] = plan.values[index]
@@ -68,7 +69,8 @@ class GroupValues:
         self.residents: Residents = {}
         if self.gpu:
             capturable = bool(self.group.get("capturable"))
-            self.residents = residents(self.rule, entries, self.values, self.settled, where(self.index), capturable)
+            here = where(self.index)
+            self.residents = residents(self.rule, entries, self.values, self.settled, here, capturable, self.known)
         tensors = any(isinstance(value, Tensor) and name not in self.residents for name, value in entries.items())
         self.mutable = tensors or any(isinstance(value, list | np.ndarray) for value in raw)
         self.raw = raw
@@ -217,6 +219,8 @@ class Binding:
         self.groups = groups
         self.state = state
         self.count = count
+        if any(group.get("capturable") for group in groups):
+            check_capturable([module for part in plan.parts for module in part.modules], plan.rule.class_name)
         bound = [Bound(plan, part, options, count) for part in plan.parts]
         self.schemas = materialise(state, plan)
         self.bound = bound
@@ -228,7 +232,7 @@ class Binding:
             each.take_residents(self.values)
         self.params = [member.param for member in plan.members]
         self.names = [member.name for member in plan.members]
-        self.signature = _signature(self.params)
+        self.signature = signature(self.params)
         self.numels = [param.numel() for param in self.params]
         self.gradient_dtypes = [member.gradient for member in plan.members]
         self.masters = [param for param, slots in zip(self.params, self.schemas, strict=True) if MASTER in slots]
@@ -248,6 +252,7 @@ class Binding:
     def place(self) -> None:
         """Writes the addresses of everything that lives longer than a step."""
         self._place({})
+        self.counters = Counters([slots[STEP] for slots in self.slot_lists] if self.plan.counts_here else [])
         self.flag.up = False
         values = chain.from_iterable(slots.values() for slots in self.slot_lists)
         self.fixed = [*self.params, *(value for value in values if isinstance(value, Tensor))]
@@ -275,7 +280,7 @@ class Binding:
         if len(state) != len(self.holders) or not all(map(is_, state.values(), self.holders)):
             return True
         if self.flag.up or list(map(_ADDRESS, self.fixed)) != self.fixed_pointers:
-            if _signature(params) != self.signature or not self._fitting():
+            if signature(params) != self.signature or not self._fitting():
                 return True
             torch_checks.check_parameters(params, self.names, self.plan.rule)
             self.place()
@@ -421,6 +426,9 @@ class Binding:
         threads = torch.get_num_threads()
         self._follow_writes()
         tables = [bound.tables for bound in self.bound]
+        if self.counters.changed():
+            for each in self.gpus:
+                each.recount()
         for each in tables:
             if isinstance(each, GpuTables):
                 each.prepare(step, finite=None if finite is None else finite[each.device])
@@ -482,13 +490,3 @@ class Binding:
     def calls(self) -> int:
         """Calls into compiled code made by the last step."""
         return sum(bound.tables.calls() for bound in self.bound)
-
-
-def _signature(params: Sequence[Tensor]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-    """What a binding depends on beyond addresses: shapes, strides, devices, dtypes."""
-    return (
-        [param.shape for param in params],
-        [param.stride() for param in params],
-        [param.device for param in params],
-        [param.dtype for param in params],
-    )

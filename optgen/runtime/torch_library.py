@@ -1,4 +1,4 @@
-"""Library calls by torch, on memory that NumPy arrays describe: batched products and decompositions."""
+"""Library calls by torch, batched products and decompositions: on its tensors, or on memory that NumPy describes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optgen.runtime.library_calls import FUNCTIONS, Matrices
+from optgen.runtime.library_calls import FUNCTIONS as IN_NUMPY
+from optgen.runtime.library_calls import Matrices
 
 #: Torch has no types for it.
 _LINALG = importlib.import_module("torch.linalg")
@@ -22,7 +23,7 @@ class TorchLibrary:
     def call(self, function: str, x: Matrices, numbers: Sequence[float], out: Matrices) -> None:
         """A library function of matrices (n, rows, cols)."""
         with torch.no_grad():
-            _FUNCTIONS[function](_tensor(x), numbers, _tensor(out))
+            FUNCTIONS[function](_tensor(x), numbers, _tensor(out))
 
     def copy(self, x: NDArray[np.generic], out: Matrices) -> None:
         """x to where the result lies."""
@@ -60,7 +61,7 @@ def low_rank(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
     try:
         u, s, vh = _svd(torch.where(finite, x, 0.0))
     except _LINALG.LinAlgError:  # it did not converge for one: the others are to have theirs
-        out.copy_(_tensor(FUNCTIONS["low_rank"](x.numpy(), numbers)))
+        out.copy_(_tensor(IN_NUMPY["low_rank"](x.cpu().numpy(), numbers)))
         return
     torch.bmm(u[:, :, :rank] * s[:, None, :rank], vh[:, :rank], out=out)
     out.masked_fill_(~finite, torch.nan)
@@ -70,10 +71,13 @@ def _svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _LINALG.svd(x, full_matrices=False)
 
 
-_FUNCTIONS: Mapping[str, Callable[[Tensor, Sequence[float], Tensor], None]] = {
+#: What torch calls, by names in the rule language; on a device they are queued on its current stream.
+FUNCTIONS: Mapping[str, Callable[[Tensor, Sequence[float], Tensor], None]] = {
     "newton_schulz": newton_schulz,
     "low_rank": low_rank,
 }
+#: Those that wait for a device: torch looks at whether a decomposition has converged.
+WAITING = frozenset({"low_rank"})
 
 
 def _tensor(x: NDArray[np.generic]) -> Tensor:

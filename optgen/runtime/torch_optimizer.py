@@ -159,6 +159,8 @@ class Optimizer(EvaluationWeights, Metrics):
     def _advance(self, inputs: Mapping[str, object], given: Given | None) -> None:
         """One step, on tensors that are given or on the optimizer's own."""
         scaling = scaling_of(self)
+        if scaling is not None and scaling.decided_on_device and self._current().plan.counts_here:
+            scaling = scaling.read()
         if scaling is not None and scaling.skipped_here:
             return
         step = self._global_step + 1

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optgen.errors import HyperError
 from optgen.runtime import modules, torch_checks, torch_reference, torch_storage
+from optgen.runtime.gpu_library import known
 from optgen.runtime.graph import Graph, numbered, roles_of
 from optgen.runtime.kernel_module import Module
 from optgen.runtime.rule_info import Hypers, HyperValue, Meta, RuleInfo, Settled, meta_of
@@ -81,6 +82,17 @@ class Plan:
             if index in part.members:
                 return part, part.modules[part.module_of[part.members.index(index)]]
         raise IndexError(f"no parameter {index}")
+
+    @property
+    def known_here(self) -> frozenset[str]:
+        """Hypers that the host has to know for the library calls of kernels on a device."""
+        entries = [name for part in self.parts for module in part.modules for name in known(module)["hypers"]]
+        return frozenset(name.partition("[")[0] for name in entries)
+
+    @property
+    def counts_here(self) -> bool:
+        """Whether the host has to know which updates each tensor completed, to decide on library calls by them."""
+        return any(known(module)["counts"] for part in self.parts for module in part.modules)
 
     @property
     def uses_layers(self) -> bool:

@@ -41,18 +41,20 @@ def residents(
     settled: Settled,
     where: str,
     capturable: bool,
+    known: frozenset[str] = frozenset(),
 ) -> Residents:
     """What of a group's entries stays on its device. HyperError, under `capturable`, for one that cannot.
 
-    entries: what the group holds, by the rule's own names; values: the numbers in them.
+    entries: what the group holds, by the rule's own names; values: the numbers in them; known: names that the host has
+    to know besides those that decide on kernels.
     """
     here = {name: value for name, value in entries.items() if isinstance(value, Tensor) and on_device(value)}
-    decide = deciding(rule, settled) if here else frozenset[str]()
+    decide = deciding(rule, settled) | known if here else frozenset[str]()
     for name in here:
         if name in decide and capturable:
             raise HyperError(
                 f"{rule.hyper(name).argument} of {where} is a tensor on {here[name].device}, and {rule.class_name} "
-                "decides by it which kernels run: with capturable=True that must be known here, so give a number"
+                "decides by it which kernels or library calls run: with capturable=True that must be known here, so give a number"
             )
     return {name: (value, values[name]) for name, value in here.items() if name not in decide}
 

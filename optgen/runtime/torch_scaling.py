@@ -1,9 +1,10 @@
 """Gradient scaling as torch's scaler asks it of an optimizer: it sets `grad_scale` and `found_inf` before a step.
 
 The kernels divide by the scale as they read the gradient, so that gradients are read once and stay as they are; where
-`found_inf` is not 0 nothing changes, counters included. On a GPU neither number is looked at by the host. Kernels that
-divide are built when a scale is first met; where they cannot be had (a build folder without them, the float64
-interpreter) gradients are divided in place before the step, as torch's scaler does it by itself.
+`found_inf` is not 0 nothing changes, counters included. On a GPU neither number is looked at by the host; only rules
+that decide by counts of updates which library calls the host makes wait for `found_inf`, as torch's scaler would.
+Kernels that divide are built when a scale is first met; where they cannot be had (a build folder without them, the
+float64 interpreter) gradients are divided in place before the step, as torch's scaler does it by itself.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class Scaling:
     def decided_on_device(self) -> bool:
         """Whether only a device knows whether the step is to be skipped."""
         return on_device(self.found_inf)
+
+    def read(self) -> Scaling:
+        """The same with a verdict that the host knows; waits for the device."""
+        return Scaling(self.grad_scale, _number(self.found_inf, "found_inf", 0.0))
 
     def finite(self, devices: Iterable[torch.device]) -> dict[torch.device, Tensor] | None:
         """Per device one number, 0 where the step is to be skipped; None: it is not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -70,3 +70,26 @@ def watched(state: MutableMapping[Tensor, dict[str, Any]], param: Tensor, flag: 
         state[param] = slots
     slots.flag = flag
     return slots
+
+
+class Counters:
+    """Counts of updates in tensors, to see whether anyone but a kernel has written there."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = list(tensors)
+        self._versions = [tensor._version for tensor in self._tensors]
+
+    def changed(self) -> bool:
+        """Whether any was written since this was asked last."""
+        before, self._versions = self._versions, [tensor._version for tensor in self._tensors]
+        return before != self._versions
+
+
+def signature(params: Sequence[Tensor]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+    """What a binding depends on beyond addresses: shapes, strides, devices, dtypes."""
+    return (
+        [param.shape for param in params],
+        [param.stride() for param in params],
+        [param.device for param in params],
+        [param.dtype for param in params],
+    )

@@ -10,7 +10,6 @@ vectorised; "masked", where those ``inside`` exist; "strided", where each slot m
 ``plain(slot)``                      whether it may be read whole; ``strided(slot)``: whether it does not lie in order
 ``pointer(slot, kind, HOW)``         the slot as a pointer, which ``load`` and ``store`` take
 ``load(at, i, inside, HOW)``         elements, 0 outside; ``store(at, i, x, inside, HOW)``
-``laplacian(...) neighbors(...)``    sums over the neighbours of a tensor
 ``add_total max_total min_total``    combine elements into a total; ``sum_of max_of min_of`` reduce it at the end
 ``get(cells, here)``                 entries of a table, 0 where not ``here``; ``put(cells, x, here)``
 ``fetch(address, kind, here)``       numbers at addresses, as float64; ``deposit(address, kind, x, here)``
@@ -79,6 +78,7 @@ NEIGHBOUR_START = tl.constexpr(int(GpuWord.NEIGHBOUR_START))
 NEIGHBOUR = tl.constexpr(int(GpuWord.NEIGHBOUR))
 NEIGHBOUR_OWN = tl.constexpr(int(GpuWord.NEIGHBOUR_OWN))
 NEIGHBOUR_OTHER = tl.constexpr(int(GpuWord.NEIGHBOUR_OTHER))
+WINDOW = tl.constexpr(int(GpuWord.WINDOW))
 TENSOR_READ = tl.constexpr(int(GpuWord.TENSOR_READ))
 MATRIX_READ = tl.constexpr(int(GpuWord.MATRIX_READ))
 ROW_READ = tl.constexpr(int(GpuWord.ROW_READ))
@@ -265,67 +265,6 @@ def store(at, i, x, inside, HOW: tl.constexpr):
         tl.store(at[0] + i, x, mask=inside)
     else:
         tl.store(at[0] + _placed(at[1], i), x, mask=inside)
-
-
-# -- neighbours ----------------------------------------------------------------------------------------------------
-
-
-@triton.jit
-def neighbours_plain(ctx, t, column: tl.constexpr, GRADIENT: tl.constexpr):
-    """Whether a slot of all neighbours of a tensor is there and plain."""
-    first = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t)
-    end = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t + 1)
-    all_plain = first == first
-    for e in range(first, end):
-        u = tl.load(table(ctx, NEIGHBOUR, tl.int64) + e)
-        all_plain = all_plain & plain(slot(ctx, u, column))
-        if GRADIENT:
-            all_plain = all_plain & (tl.load(table(ctx, MODE, tl.int64) + u) == ACTIVE)
-    return all_plain
-
-
-@triton.jit
-def neighbours_strided(ctx, t, column: tl.constexpr):
-    """Whether a slot of any neighbour does not lie in order."""
-    first = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t)
-    end = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t + 1)
-    any_strided = first != first
-    for e in range(first, end):
-        u = tl.load(table(ctx, NEIGHBOUR, tl.int64) + e)
-        any_strided = any_strided | strided(slot(ctx, u, column))
-    return any_strided
-
-
-@triton.jit
-def near(
-    ctx,
-    t,
-    own,
-    i,
-    inside,
-    column: tl.constexpr,
-    kind: tl.constexpr,
-    GRADIENT: tl.constexpr,
-    OWN: tl.constexpr,
-    HOW: tl.constexpr,
-):
-    """The sum over a tensor's neighbours of a*own - b*other, or without OWN of b*other, for elements of a slot."""
-    first = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t)
-    end = tl.load(table(ctx, NEIGHBOUR_START, tl.int64) + t + 1)
-    total = tl.zeros_like(own)
-    for e in range(first, end):
-        u = tl.load(table(ctx, NEIGHBOUR, tl.int64) + e)
-        b = tl.load(table(ctx, NEIGHBOUR_OTHER, own.dtype) + e)
-        there = inside
-        if GRADIENT:
-            there = inside & (tl.load(table(ctx, MODE, tl.int64) + u) + i * 0 == ACTIVE)
-        at = pointer(slot(ctx, u, column), kind, HOW)
-        other = load(at, i, there, HOW).to(own.dtype)
-        if OWN:
-            total += tl.load(table(ctx, NEIGHBOUR_OWN, own.dtype) + e) * own - b * other
-        else:
-            total += b * other
-    return total
 
 
 # -- rounding at random --------------------------------------------------------------------------------------------
