@@ -10,8 +10,9 @@ from optgen.backend.python_text import ATOM, PRODUCT, SIGN, Names, Spelling, Tex
 from optgen.runtime.abi import Mode, Word
 from optgen.runtime.gpu_abi import GpuWord
 
-#: What generated files import: sums over neighbours, the library of functions, what kernels are written with.
+#: Sums over neighbours, which generated files import from a module of their own.
 NEIGHBOURS = frozenset({"near", "neighbours_plain", "neighbours_strided"})
+#: What generated files import: from the library of functions, and from the module kernels are written with.
 LIBRARY = frozenset({"exp", "log", "expm1", "log1p", "sin", "cos", "tanh", "rint", "power", "remainder"})
 _TABLES = {word.name for word in (*Word, *GpuWord)} | {mode.name for mode in Mode}
 _FIELDS = {f"C_{axis}{end}" for axis in ("MATRIX", "ROW", "COL") for end in ("", "_END", "_BLOCK")}

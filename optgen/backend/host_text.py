@@ -82,7 +82,7 @@ class _Code:
         self.body = python_text.Body(Names(_RESERVED), HostSpelling())
         self.defined: dict[str, Value] = {}
         self.hypers: set[str] = set()
-        self.counts = False
+        self.counters: set[str] = set()
         self.chosen = ""
 
     def write(self, ops: Sequence[Op]) -> list[str]:
@@ -104,8 +104,9 @@ class _Code:
             case "kernel.metadata" if result is not None:
                 body.bind(result, f"meta[:, {layout.metadata(op.word('metadata'))}]")
             case "kernel.counter" if result is not None:
-                self.counts = True
-                body.bind(result, "step" if op.word("counter") == "step" else "updates")
+                counter = "step" if op.word("counter") == "step" else "updates"
+                self.counters.add(counter)
+                body.bind(result, counter)
             case "kernel.define":
                 self.defined[op.word("sym_name")] = op.operands[0]
             case "kernel.value" if result is not None:
@@ -125,7 +126,7 @@ def _refused(module: Module, what: str) -> BackendError:
 
 
 class HostText:
-    """The functions of one module. `manifest` says what they read: hypers, and whether they count steps."""
+    """The functions of one module. `manifest` says what they read: hypers and counters."""
 
     def __init__(self, module: Module, layout: Layout) -> None:
         self.module = module
@@ -135,16 +136,23 @@ class HostText:
         self._codes: list[_Code] = []
         choice = "None" if module.select is None else self._select(module.select)
         numbers = [f"{v}: {self._numbers(v)}" for v, variant in enumerate(module.variants) if variant.calls]
+        if "updates" in self.manifest["counters"] and not self._host_can_count():
+            raise _refused(self.module, "skip")
         self.table = [f'{HOST} = {{"select": {choice}, "numbers": {{{", ".join(numbers)}}}}}']
 
     @property
-    def manifest(self) -> dict[str, object]:
+    def manifest(self) -> dict[str, list[str]]:
         """What the functions read."""
         hypers = set[str]().union(*(code.hypers for code in self._codes))
-        return {
-            "hypers": [name for name in self.module.hypers if name in hypers],
-            "counts": any(code.counts for code in self._codes),
-        }
+        counters = set[str]().union(*(code.counters for code in self._codes))
+        return {"hypers": [name for name in self.module.hypers if name in hypers], "counters": sorted(counters)}
+
+    def _host_can_count(self) -> bool:
+        """Whether a variant counts every update or none: a `skip` that only the device sees would make it some."""
+        counter = self.module.slots[self.layout.counter].name
+        ops = [op for variant in self.module.variants for stage in variant.stages for op in stage.ops]
+        puts = [op for op in ops if op.name == "kernel.put" and op.word("slot") == counter]
+        return all(op.operands[0].op.name == "kernel.counter" for op in puts)
 
     def _select(self, ops: Sequence[Op]) -> str:
         """The function whose result is the variant of every tensor."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError
 from optgen.runtime import gpu_device, torch_library
 from optgen.runtime.abi import Mode
-from optgen.runtime.kernel_module import Call, Known, Module
+from optgen.runtime.kernel_module import Call, Known, Manifest, Module, Variant
 from optgen.runtime.library import Shape3, calls_of, in_memory, scratch_of
 
 _TYPES: Mapping[str, torch.dtype] = {
@@ -69,7 +69,7 @@ class GpuLibrary:
         self._shapes = [in_memory(shape, manifest["matrix"]) for shape in tensors.shapes]
         self._values = np.zeros((len(tensors.shapes), len(manifest["values"]["tensor"])))
         self._members = [np.flatnonzero(tensors.module_of == m) for m in range(len(tensors.modules))]
-        self.counts = any(known(module)["counts"] for module in tensors.modules)
+        self._reads_updates = any("updates" in known(module)["counters"] for module in tensors.modules)
         self._updates = np.ones(len(tensors.shapes))
         self._counters: NDArray[np.int64] | None = None
         self._batches: list[_Batch] = []
@@ -82,7 +82,7 @@ class GpuLibrary:
     def prepare(self, step: int) -> None:
         """Chooses the variants of a step, and gives those with calls their scratch. step: 1 + steps completed."""
         self._done, self._counted = -1, False
-        if self.counts:
+        if self._reads_updates:
             self._follow_counters()
         self._choose(np.float64(step))
         mode, variant = self._tensors.mode, self._tensors.variant
@@ -104,10 +104,14 @@ class GpuLibrary:
         self._done = boundary
 
     def count(self) -> None:
-        """Counts the update of every tensor that took part, once."""
-        if not self._counted:
-            self._updates[self._tensors.mode == Mode.ACTIVE] += 1.0
-            self._counted = True
+        """Counts the updates of a step, once: of tensors with a gradient whose variant does not skip."""
+        if self._counted:
+            return
+        tensors = self._tensors
+        for module, rows in zip(tensors.modules, self._members, strict=True):
+            counting = np.array([_counts(module.manifest, variant) for variant in module.manifest["variants"]])
+            self._updates[rows] += (tensors.mode[rows] == Mode.ACTIVE) & counting[tensors.variant[rows]]
+        self._counted = True
 
     def recount(self) -> None:
         """The next step reads the counts of updates from the device."""
@@ -122,7 +126,7 @@ class GpuLibrary:
     def _follow_counters(self) -> None:
         """Reads the counts from the device where they are others than those that were counted here."""
         tensors = self._tensors
-        slots = [next(j for j, s in enumerate(m.manifest["slots"]) if s["role"] == "counter") for m in tensors.modules]
+        slots = [[s["role"] for s in module.manifest["slots"]].index("counter") for module in tensors.modules]
         places = tensors.address[np.arange(len(tensors.shapes)), np.array(slots)[tensors.module_of]]
         if self._counters is None or not np.array_equal(places, self._counters):
             there = places != 0
@@ -227,7 +231,7 @@ class GpuLibrary:
 
 def known(module: Module) -> Known:
     """What the host reads to make a module's calls: nothing where there are none."""
-    return module.manifest.get("host", {"hypers": [], "counts": False})
+    return module.manifest.get("host", {"hypers": (), "counters": ()})
 
 
 def check_capturable(modules: Sequence[Module], class_name: str) -> None:
@@ -237,7 +241,7 @@ def check_capturable(modules: Sequence[Module], class_name: str) -> None:
             call["function"] for v in module.manifest.get("variants", ()) for after in calls_of(v) for call in after
         }
         why = ""
-        if known(module)["counts"]:
+        if known(module)["counters"]:
             why = (
                 "decides by its counts of steps which matrices a library is called for, and a graph repeats one choice"
             )
@@ -245,6 +249,12 @@ def check_capturable(modules: Sequence[Module], class_name: str) -> None:
             why = f"calls torch's {', '.join(sorted(functions & torch_library.WAITING))}, which waits for the device"
         if why:
             raise UsageError(f"capturable=True cannot be served: {class_name} {why}. Leave it out")
+
+
+def _counts(manifest: Manifest, variant: Variant) -> bool:
+    """Whether a variant counts an update."""
+    counter = next(slot["name"] for slot in manifest["slots"] if slot["role"] == "counter")
+    return any(counter in names for names in variant.get("stored", ()))
 
 
 def _in_order(shape: Sequence[int]) -> tuple[int, ...]:

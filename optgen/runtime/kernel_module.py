@@ -63,10 +63,10 @@ class Launch(TypedDict):
 
 
 class Known(TypedDict):
-    """What the host reads to choose variants and the numbers of calls: hypers, and whether it counts steps."""
+    """What the host reads to choose variants and the numbers of calls: hypers, and `step`, `updates` or both."""
 
     hypers: Sequence[str]
-    counts: bool
+    counters: Sequence[str]
 
 
 Rows: TypeAlias = NDArray[np.float64]

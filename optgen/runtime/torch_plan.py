@@ -91,8 +91,8 @@ class Plan:
 
     @property
     def counts_here(self) -> bool:
-        """Whether the host has to know which updates each tensor completed, to decide on library calls by them."""
-        return any(known(module)["counts"] for part in self.parts for module in part.modules)
+        """Whether the host has to know which steps are completed, to decide by them on the library calls of kernels."""
+        return any(known(module)["counters"] for part in self.parts for module in part.modules)
 
     @property
     def uses_layers(self) -> bool:

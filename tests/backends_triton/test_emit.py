@@ -18,7 +18,7 @@ from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.spec.loader import load, shipped
 from optgen_triton.emit import emit
-from optgen_triton.spelling import DEVICE, LIBRARY
+from optgen_triton.spelling import DEVICE, LIBRARY, NEIGHBOURS
 
 #: Prints a digest of the kernels of the rules it is given.
 DIGESTS = """
@@ -68,9 +68,10 @@ def test_two_hash_seeds_give_one_text() -> None:
 
 def test_every_name_that_kernels_import_is_there() -> None:
     pytest.importorskip("triton")
-    from optgen.runtime import triton_device, triton_library
+    from optgen.runtime import triton_device, triton_library, triton_neighbours
 
     assert not [name for name in DEVICE if not hasattr(triton_device, name)]
+    assert not [name for name in NEIGHBOURS if not hasattr(triton_neighbours, name)]
     assert not [name for name in LIBRARY if not hasattr(triton_library, name)]
 
 
