@@ -13,6 +13,7 @@ from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.storage import BYTES
 from optgen.spec.loader import load
 from optgen.verify import compare
+from tests.programs import asked
 
 
 class Fence:
@@ -62,10 +63,12 @@ class Fence:
 
 
 def report(backend: str, dtype: str, rules: list[str], shapes: Mapping[str, tuple[int, ...]], steps: int) -> None:
-    """Prints a line of JSON per rule: its name, whether it agrees with the reference, and the report or the error."""
+    """Prints a line of JSON per rule, or rule and settings: whether it agrees with the reference, or what is wrong."""
     for rule in rules:
         try:
-            made = compare(load(rule), backend, dtype, steps=steps, shapes=shapes, seed=11)
+            name, hypers = asked(rule)
+            graph = {"coupling": str(hypers.pop("coupling"))} if "coupling" in hypers else {}
+            made = compare(load(name), backend, dtype, steps=steps, shapes=shapes, seed=11, hypers=hypers, **graph)
             bounded = all(line.unbounded <= line.elements // 100 for line in made.lines)
             found = {"rule": rule, "ok": made.ok and bounded, "says": str(made)}
         except Exception as error:  # noqa: BLE001 (the test shows it)

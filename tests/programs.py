@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-from optgen.ir.view import view
+from optgen.frontends.declared import calls_in
+from optgen.ir.view import Call, view
 from optgen.passes.pipeline import to_kernels
-from optgen.spec.loader import load
+from optgen.runtime.library_calls import FUNCTIONS
+from optgen.spec.loader import load, shipped
+from optgen.spec.model import Setting
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,5 +45,41 @@ def runs_of(rule: str) -> int:
 
 
 def calls_a_library(rule: str) -> bool:
-    """Whether the kernels of a rule stop for matrix products, for which backends of graphics processors refuse it."""
-    return any(variant.calls for variant in view(to_kernels(load(rule), {}, "float32")).variants)
+    """Whether the kernels of a rule's defaults stop for calls of a matrix library."""
+    return bool(_calls(rule, {}))
+
+
+@cache
+def calling() -> dict[str, dict[str, Setting]]:
+    """The rules whose text calls a matrix library, with settings under which kernels do: numbers small, so that few
+    steps come by all variants, and the first switch that it takes."""
+    found: dict[str, dict[str, Setting]] = {}
+    for name in shipped():
+        spec = load(name)
+        if not any(call.function in FUNCTIONS for call in calls_in(spec)):
+            continue
+        small: dict[str, Setting] = {key: 2 for key, hyper in spec.hypers.items() if hyper.kind == "int"}
+        switches = [{key: not hyper.default} for key, hyper in spec.hypers.items() if hyper.kind == "bool"]
+        found[name] = small | next(each for each in ({}, *switches) if _calls(name, each))
+    return found
+
+
+def query(rule: str, settings: Mapping[str, Setting]) -> str:
+    """A rule and settings in one word, which `asked` takes apart."""
+    return f"{rule}?{json.dumps(dict(settings))}" if settings else rule
+
+
+def asked(word: str) -> tuple[str, dict[str, Setting]]:
+    """A rule, and settings over its defaults; `coupling` among them is the graph's."""
+    rule, _, settings = word.partition("?")
+    return rule, json.loads(settings or "{}")
+
+
+def _calls(rule: str, settings: Mapping[str, Setting]) -> list[Call]:
+    return [call for variant in view(to_kernels(load(rule), settings, "float32")).variants for call in variant.calls]
+
+
+def besides() -> list[str]:
+    """What is run where a GPU is simulated besides rules' defaults: calls of a library, and graphs by flat index."""
+    graphs = [query("neat", {"coupling": coupling}) for coupling in ("overlap", "pad")]
+    return [*(query(rule, settings) for rule, settings in calling().items()), *graphs]

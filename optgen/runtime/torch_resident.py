@@ -54,7 +54,7 @@ def residents(
         if name in decide and capturable:
             raise HyperError(
                 f"{rule.hyper(name).argument} of {where} is a tensor on {here[name].device}, and {rule.class_name} "
-                "decides by it which kernels or calls run: with capturable=True that must be known here, so give a number"
+                "decides by it which kernels or calls run: with capturable=True that must be known, so give a number"
             )
     return {name: (value, values[name]) for name, value in here.items() if name not in decide}
 

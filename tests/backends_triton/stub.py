@@ -93,3 +93,14 @@ def stubbed(path: str, shapes: list[tuple[int, ...]], launched: Launched) -> Gpu
     module = replace(made, kernels={name: launched.wrap(name, kernel) for name, kernel in made.kernels.items()})
     infos = [TensorInfo(shape, player, "w", 0.5, "float32") for player, shape in enumerate(shapes)]
     return GpuTables([module], infos, [0] * len(infos), torch.device("cpu"))
+
+
+def give_memory(tables: GpuTables) -> list[torch.Tensor]:
+    """Has the addresses of all slots but scratch name memory of zeros, which is to be kept."""
+    kept: list[torch.Tensor] = []
+    for t, info in enumerate(tables.infos):
+        for column, slot in enumerate(tables._slots_of(t)):
+            if slot["role"] != "scratch":
+                kept.append(torch.zeros(info.shape, dtype=getattr(torch, slot["dtype"])))
+                tables.address[t, column] = kept[-1].data_ptr()
+    return kept

@@ -13,15 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 pytest.importorskip("triton")
 
-from optgen.errors import BackendError
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.gpu_abi import CHUNK_ELEMENTS
 from optgen.runtime.gpu_tables import GpuTables
 from optgen.spec.loader import load, shipped
 from optgen_triton.emit import emit
-from tests.backends_triton.stub import Launched, stubbed, use_stub_driver
-from tests.programs import calls_a_library
+from tests.backends_triton.stub import Launched, give_memory, stubbed, use_stub_driver
+from tests.programs import calling, calls_a_library
 
 STEPS = 1000
 #: Sweeps, and kernels between them.
@@ -154,10 +153,27 @@ def test_no_gpu_is_said(rule: str) -> None:
         made([torch.nn.Parameter(torch.zeros(3))], backend="triton")
 
 
-def test_library_calls_are_refused(tmp_path: Path) -> None:
-    """By the rule's name, before anything is launched."""
+#: Per rule: kernels launched in a step of small settings, and products that torch is asked for, of matrices of a shape.
+CALLED = {"m3": (3, 4), "muon": (3, 6), "nested": (3, 2)}
+
+
+@pytest.mark.parametrize("name", calling())
+def test_library_calls_do_not_depend_on_the_number_of_tensors(name: str, tmp_path: Path) -> None:
+    """Matrices of one shape are one call each, of tensors that lie side by side, and nothing is asked back."""
     use_stub_driver()
-    file = tmp_path / "triton_muon.py"
-    file.write_text(emit(view(to_kernels(load("muon"), {}, "float32")))[1], encoding="utf-8")
-    with pytest.raises(BackendError, match=r'muon calls a matrix library .* "triton" .* backend="reference"'):
-        stubbed(str(file), [(4, 3)], Launched())
+    file = tmp_path / "triton.py"
+    settings = calling()[name]
+    file.write_text(emit(view(to_kernels(load(name), settings, "float32")))[1], encoding="utf-8")
+    seen: set[tuple[int, int]] = set()
+    for count in (2, 3, 50):
+        launched = Launched(compiling=False)
+        tables = stubbed(str(file), [(4, 6), (3,)] * count, launched)
+        tables.hyper[:] = [float(settings.get(key, 0.5)) for key in tables.modules[0].manifest["hypers"]]
+        kept = give_memory(tables)
+        with Operations() as asked:
+            tables.run(1)
+        assert asked.seen.keys().isdisjoint({"aten._local_scalar_dense.default"})
+        products = asked.seen["aten.bmm.out"] + asked.seen["aten.baddbmm.out"]
+        seen.add((len(launched.launches), products))
+        del kept
+    assert seen == {CALLED[name]}

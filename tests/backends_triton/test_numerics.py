@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from optgen.spec.loader import shipped
-from tests.programs import ROOT, calls_a_library, check_reports, lines_of
+from tests.programs import ROOT, besides, calls_a_library, check_reports, lines_of
 
 pytest.importorskip("triton")
 
@@ -31,7 +31,8 @@ def interpreted(dtype: str, rules: list[str]) -> None:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_rule_in_float32(share: int) -> None:
-    interpreted("float32", [rule for rule in shipped()[share::SHARES] if not calls_a_library(rule)])
+    plain = [rule for rule in shipped() if not calls_a_library(rule)]
+    interpreted("float32", [*plain, *besides()][share::SHARES])
 
 
 @pytest.mark.parametrize("dtype", ["mixed", "bfloat16", "bfloat16,master", "float16,g=float32", "bfloat16,stochastic"])

@@ -298,6 +298,10 @@ PROPERTIES: dict[str, tuple[dict[str, st.SearchStrategy[Any]], Callable[..., Non
     "8 bounded": ({**_NET, **_LAPLACIAN}, bounded, {"net": _CHOSEN, "laplacian": "combinatorial"}),
 }
 
+#: Those that hold where elements are coupled by flat index: energy is of other differences then, and the order of
+#: elements matters.
+BY_INDEX = tuple(name for name in PROPERTIES if name not in ("3 energy", "6 permutation"))
+
 
 def hold(name: str, engine: Engine) -> None:
     """Fails where a property does not hold of an engine's examples, or of the one choice if it has time for no more."""
@@ -334,14 +338,20 @@ class TorchStepper:
     """The torch optimizer on a backend."""
 
     def __init__(
-        self, backend: str, net: Net, params: Mapping[str, Array], laplacian: str, hypers: Mapping[str, Any]
+        self,
+        backend: str,
+        net: Net,
+        params: Mapping[str, Array],
+        laplacian: str,
+        hypers: Mapping[str, Any],
+        coupling: str = "transport",
     ) -> None:
         from optgen.torch import NEAT
 
         self.tensors = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in params.items()}
         given = dict(hypers)
         betas = given.pop("beta1", 0.9), given.pop("beta2", 0.999)
-        edges: Any = {"edges": net.named_edges, "laplacian": laplacian, "backend": backend}
+        edges: Any = {"edges": net.named_edges, "laplacian": laplacian, "backend": backend, "coupling": coupling}
         self.optimizer = NEAT(list(self.tensors.items()), betas=betas, **edges, **given)
 
     def step(self, g: Mapping[str, Array]) -> None:

@@ -70,4 +70,4 @@ def test_all_properties_on_triton() -> None:
     environment["TRITON_INTERPRET"] = "1"
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == dict.fromkeys(PROPERTIES, "")
+    assert json.loads(done.stdout.splitlines()[-1]) == {}

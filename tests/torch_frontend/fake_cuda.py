@@ -57,6 +57,10 @@ class Launches:
         return launch
 
 
+def _memory(_: int, dtype: torch.dtype, shape: Any, strides: Any, device: torch.device) -> torch.Tensor:
+    return torch.empty_strided(shape, strides, dtype=dtype, device=device)
+
+
 @contextmanager
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
     """Inside, tensors may be made on "cuda"; numbers on it are looked at as 0.5 while an optimizer is made."""
@@ -66,6 +70,8 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
     monkeypatch.setattr(gpu_device, "guard", lambda _: nullcontext())
     monkeypatch.setattr(gpu_device, "capturing", lambda _: False)
     monkeypatch.setattr(gpu_device, "pinned", lambda words: torch.empty(words, dtype=torch.int64))
+    monkeypatch.setattr(gpu_device, "memory", _memory)
+    monkeypatch.setattr(gpu_device, "counts", lambda addresses, _: [0.0] * len(addresses))
     monkeypatch.setattr(torch_checks, "_check_distinct", lambda *_: None)  # all addresses are 0
     with FakeTensorMode():
         yield launches

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("triton")
 
 import optgen
-from optgen.errors import HyperError
+from optgen.errors import HyperError, UsageError
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.runtime.torch_resident import deciding
 from optgen.spec.loader import shipped
@@ -20,6 +20,7 @@ from tests.programs import calls_a_library
 from tests.torch_frontend.fake_cuda import Launches, Refusing, fake_cuda, looked_at
 
 RULES = [name for name in shipped() if not calls_a_library(name)]
+CALLING = [name for name in shipped() if calls_a_library(name)]
 
 SHAPES = {"h.0.w": (6, 5), "h.0.b": (6,), "h.1.w": (6, 5), "h.1.b": (6,), "head": (3, 2, 4), "scale": ()}
 #: What torch is asked for by a step: copies to the device and on it, and the count of steps there.
@@ -83,6 +84,37 @@ def test_a_step_waits_for_nothing(rule: str, launches: Launches) -> None:
     with Refusing():
         optimizer.step(**inputs(optimizer))
     assert len(launches.kernels) - count == count // 2
+
+
+@pytest.mark.parametrize("rule", CALLING)
+def test_products_between_sweeps_wait_for_nothing(rule: str, launches: Launches) -> None:
+    """The host knows by itself which tensors they are for, be the rates on the device, or a gradient gone."""
+    named = parameters()
+    with looked_at(0.5):
+        optimizer = made(rule)(named, lr=number())  # type: ignore[call-arg]
+    assert "aten.baddbmm.out" in asked(optimizer)
+    assert held(optimizer, named) == {"cuda"}
+    count = len(launches.kernels)
+    named[2][1].grad = None
+    named[0][1].grad = torch.empty_like(named[0][1])
+    with Refusing():
+        optimizer.step(**inputs(optimizer))
+    assert len(launches.kernels) - count == count // 2
+
+
+def test_products_that_depend_on_counts_are_not_captured() -> None:
+    """A CUDA graph would repeat the choice of one step; nor one that a library decides on."""
+    for rule in CALLING:
+        counted = made(rule)(parameters())._binding.plan.counts_here  # type: ignore[union-attr]
+        if counted:
+            with pytest.raises(
+                UsageError, match=r"capturable=True cannot be served: \w+ decides by its counts of steps"
+            ):
+                made(rule)(parameters(), capturable=True)  # type: ignore[call-arg]
+        else:
+            assert made(rule)(parameters(), capturable=True)  # type: ignore[call-arg]
+    with pytest.raises(HyperError, match="decides by it which kernels or calls run"), looked_at(2.0):
+        made("muon")(parameters(), ns_steps=number(), capturable=True)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("rule", ["adamw", "neat", "adafactor"])
