@@ -5,7 +5,7 @@ on in row-major order (:class:`optgen.runtime.graph.Neighbours`). Where tensors 
 """
 
 # Triton kernels are text for another compiler: nothing here has a type that the checker could know.
-# pyright: basic
+# pyright: basic, reportArgumentType=false
 
 from __future__ import annotations
 

@@ -45,9 +45,6 @@ from optgen.runtime.triton_device import (
     longest,
     maximum,
     multiple_of_16,
-    near,
-    neighbours_plain,
-    neighbours_strided,
     plain,
     pointer,
     put,
@@ -63,6 +60,11 @@ from optgen.runtime.triton_device import (
 from optgen.runtime.triton_library import (
     expm1,
     log,
+)
+from optgen.runtime.triton_neighbours import (
+    near,
+    neighbours_plain,
+    neighbours_strided,
 )
 
 MANIFEST = {'abi': 1,
