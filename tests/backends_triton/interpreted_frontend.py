@@ -26,8 +26,10 @@ from optgen.runtime.torch_optimizer import Optimizer
 Named = list[tuple[str, torch.nn.Parameter]]
 
 SHAPES = {"h.0.w": (9, 8), "h.0.b": (9,), "h.1.w": (9, 8), "h.1.b": (9,), "head": (3, 2, 4)}
-#: Rules of one launch, of two sweeps over a graph, and of several variants with intervals.
-REPLAYED = ("adamw", "neat", "nested")
+#: Rules of one launch, of two sweeps over a graph, of several variants with intervals, and with products in between.
+REPLAYED = ("adamw", "neat", "nested", "muon")
+#: One whose products depend on counts of updates.
+COUNTED = "m3"
 
 
 class Recording(TorchDispatchMode):
@@ -188,6 +190,35 @@ def check_memory(wrong: list[str]) -> None:
         wrong.append(f"tables grew: {sorted(sizes)} words")
 
 
+def check_counts(wrong: list[str]) -> None:
+    """The host's counts of updates follow steps that a scaler skips, state that is loaded, and counts written over."""
+    named, others = parameters(), parameters()
+    optimizer = made(COUNTED)(named, lr=0.1, frequency=2, backend="triton")  # type: ignore[call-arg]
+    other = made(COUNTED)(others, lr=0.1, frequency=2, backend="triton")  # type: ignore[call-arg]
+    optimizer.grad_scale, optimizer.found_inf = torch.tensor(1.0), torch.tensor(0.0)  # type: ignore[attr-defined]
+    for step in range(5):
+        gradients(named, step)
+        gradients(others, step)
+        skipped = step == 1
+        optimizer.found_inf.fill_(float(skipped))  # type: ignore[attr-defined]
+        if step == 3:
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        if step == 4:
+            for param in optimizer.state:
+                optimizer.state[param]["step"].fill_(2.0)
+            changed = copy.deepcopy(other.state_dict())
+            for slots in changed["state"].values():
+                slots["step"].fill_(2.0)
+            other.load_state_dict(changed)
+        optimizer.step()
+        if not skipped:
+            other.step()
+        lacking = different(named, optimizer, others, other)
+        if lacking:
+            wrong.append(f"{COUNTED}: step {step}: {lacking}")
+            return
+
+
 def main() -> None:
     """A line of what does not hold."""
     wrong: list[str] = []
@@ -197,6 +228,7 @@ def main() -> None:
     stand_in()
     for rule in REPLAYED:
         check_replays(rule, wrong)
+    check_counts(wrong)
     print(json.dumps(wrong))
 
 
