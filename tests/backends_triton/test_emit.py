@@ -7,18 +7,22 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
+from optgen.errors import BackendError
 from optgen.ir.text import from_text, to_text
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
-from optgen.spec.loader import load, shipped
+from optgen.spec.loader import load, loads, shipped
+from optgen_numba.gpu_emit import emit as gpu_emit
 from optgen_triton.emit import emit
 from optgen_triton.spelling import DEVICE, LIBRARY, NEIGHBOURS
+from tests.programs import calling
 
 #: Prints a digest of the kernels of the rules it is given.
 DIGESTS = """
@@ -86,3 +90,35 @@ def test_kernels_of_core_rules_need_no_compiler() -> None:
     found = modules.find(rule, rule.settled(hypers), "float32", "triton", hypers)
     assert Path(found.path) == Path(rule.folder) / "triton_float32.py"
     assert Path(found.path).read_text(encoding="utf-8") == emit(view(kernels("adamw")))[1]
+
+
+#: The count of updates decides on a call, and which updates count only the device sees.
+UNCOUNTED = """
+optgen: 1
+name: uncounted
+title: A rule
+reference: none
+hyper: {lr: {default: 0.1}}
+direction: |
+  if norm(g, over="tensor") > 10:
+      skip
+  d = g
+  if t % 2 == 0:
+      d = newton_schulz(g, steps=2, coefficients=[1.5, -0.5, 0.0], eps=1.0e-7)
+update: param = param - lr*d
+example: {param: [1.0], g: [1.0], expect: {param: [0.9]}}
+"""
+
+
+@pytest.mark.parametrize("emitted", [emit, gpu_emit])
+def test_presets_and_library_calls_are_built(emitted: Callable[..., tuple[dict[str, object], str]]) -> None:
+    """What a call is for is the host's to know; where only the device does, the rule is refused."""
+    for name in shipped():
+        spec = load(name)
+        cases = [{k: v for k, v in preset.items() if k in spec.hypers} for preset in spec.presets.values()]
+        for settings in (*cases, *([calling()[name]] if name in calling() else [])):
+            manifest, source = emitted(view(to_kernels(spec, settings, "float32")))
+            functions = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+            assert ("HOST" in source) == ("host" in manifest) == any(f.startswith("numbers_of_") for f in functions)
+    with pytest.raises(BackendError, match=r'uncounted decides by what only the device knows \(skip\) .* "numba"'):
+        emitted(view(to_kernels(loads(UNCOUNTED), {}, "float32")))
