@@ -115,7 +115,8 @@ class Total:
 
 @dataclass(frozen=True)
 class Module:
-    """A kernel module. `made_of` names the texts of a joined rule."""
+    """A kernel module. `made_of` names the texts of a joined rule; `sums` is the type in which sums of sums, and sums
+    of many elements, are carried."""
 
     name: str
     class_name: str
@@ -132,6 +133,7 @@ class Module:
     select: Sequence[Op] | None
     reach: Sequence[Op] | None
     made_of: str = ""
+    sums: str = "f64"
 
     @property
     def asked(self) -> str:

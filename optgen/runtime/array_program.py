@@ -78,6 +78,10 @@ class Arrays(Protocol):
         """x, or `low` where that is more."""
         ...
 
+    def taken(self, x: Value, step: Value) -> Value:
+        """An array that a slot takes as it is, in a step of this count, which is at least 1."""
+        ...
+
     def stored(self, x: Value, like: Value) -> Value:
         """A value as a slot holds it: of its shape, rounded once to its dtype, which no later pass undoes."""
         ...

@@ -128,7 +128,10 @@ def _run(plan: Plan, variant: Variant, tensors: list[Tensor], leaves: list[Leaf]
         new: Row = {"param": row["param"], **{slot.name: row[slot.name] for slot in leaf.slots}}
         for name, value in variant.finals.items():
             if name in new:
-                new[name] = _kept(plan, leaf, name, world.lookup(tensor, value), new[name])
+                x = world.lookup(tensor, value)
+                if value != name and value in ("param", "g", *new):
+                    x = plan.arrays.taken(x, tensor.given["step"])
+                new[name] = _kept(plan, leaf, name, x, new[name])
         if "updates" in row:
             counts = variant.advance if isinstance(variant.advance, bool) else world.lookup(tensor, variant.advance)
             new["updates"] = _advanced(plan.arrays, row["updates"], counts)

@@ -21,8 +21,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from optgen.errors import BackendError
-from optgen.runtime import array_step, jax_call, jax_kernels
+from optgen.runtime import array_step, jax_call, jax_checks, jax_kernels
 from optgen.runtime.array_step import Row
+from optgen.runtime.jax_checks import spread_out
 from optgen.runtime.jax_kernels import Kernels, Layout
 from optgen.runtime.jax_layers import Laid, Param
 from optgen.runtime.rule_info import Hypers, Settled
@@ -53,7 +54,7 @@ class Site:
 
     def __call__(self, operands: Arrays) -> list[Any]:
         """The step in place where it can be."""
-        if not self.laid.plan.leaves or any(_spread_out(x) for x in operands):
+        if not self.laid.plan.leaves or any(spread_out(x) for x in operands):
             return self.plain(*operands)
         return list(self._call(*operands))
 
@@ -90,8 +91,10 @@ class Site:
         """The step as plain functions."""
         rows, rest = self.rows(operands)
         count, *given = rest
-        names = (*self.traced, *self.inputs)
-        shared = {**self.known, **dict(zip(names, given, strict=True)), "step": count + 1}
+        split = len(self.traced)
+        values = jax_checks.checked([self.laid.plan.rule.hyper(name) for name in self.traced], given[:split])
+        named = zip((*self.traced, *self.inputs), (*values, *given[split:]), strict=True)
+        shared = {**self.known, **dict(named), "step": count + 1}
         apart = [leaf for row, param in zip(rows, self.laid.params, strict=True) for leaf in taken_apart(param, row)]
         new = array_step.step(self.laid.plan, apart, shared)
         whole = [put_together(param, row, new) for row, param in zip(rows, self.laid.params, strict=True)]
@@ -180,13 +183,6 @@ def _number(value: object) -> float:
 
 def _packed(values: Sequence[jax.Array], dtype: str) -> jax.Array:
     return jnp.stack(values) if values else jnp.zeros((0,), dtype)
-
-
-def _spread_out(x: Any) -> bool:
-    """Whether the type of an array says that it lies on several devices."""
-    aval = jax.typeof(x)
-    mesh = getattr(getattr(aval, "sharding", None), "mesh", None)
-    return bool(getattr(aval, "vma", None)) or (mesh is not None and not mesh.empty and mesh.size > 1)
 
 
 _STEP = Primitive("optgen_step")

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.errors import BackendError, HyperError, UsageError
+from optgen.errors import BackendError, UsageError
 from optgen.runtime import jax_call, modules
 from optgen.runtime.array_step import Leaf, slot_dtype
 from optgen.runtime.chunks import contiguous
 from optgen.runtime.jax_call import Words
+from optgen.runtime.jax_checks import refuse
 from optgen.runtime.jax_layers import Laid
 from optgen.runtime.kernel_module import Manifest, Module
 from optgen.runtime.library import has_calls
@@ -193,15 +194,11 @@ class Kernels:
 
     def _take(self, row: NDArray[np.float64], address: int) -> None:
         """Writes the traced hypers of this step into the row of all."""
-        for hyper, column, value in zip(
-            self._domains, self._columns, _array(address, self.layout.real, (len(self._domains),)), strict=True
-        ):
-            number = float(value)
-            if np.isnan(number) or (hyper.domain is not None and not hyper.domain.contains(number)):
-                wanted = hyper.domain.text if hyper.domain is not None else "a number"
-                raise HyperError(f"{hyper.name} must be {wanted}, got {number}; nothing was changed")
+        values = [float(x) for x in _array(address, self.layout.real, (len(self._domains),))]
+        refuse(self._domains, values)
+        for column, value in zip(self._columns, values, strict=True):
             if column >= 0:
-                row[column] = number
+                row[column] = value
 
     def _check_in_place(self, before: Words, after: Words) -> None:
         """Empty buffers may lie anywhere; all others must be where they were."""

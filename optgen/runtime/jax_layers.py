@@ -57,10 +57,11 @@ class Param:
 
 @dataclass(frozen=True)
 class Laid:
-    """A plan and the arrays that its leaves are, or are layers of."""
+    """A plan, the arrays that its leaves are, or are layers of, and numbers of the leaves from input to output."""
 
     plan: Plan
     params: Sequence[Param]
+    order: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,19 @@ class _Place:
 
 
 def lay_out(
-    rule: RuleInfo, program: Program, static: Hypers, asked: Asked, arrays: Sequence[tuple[str, tuple[int, ...], str]]
+    rule: RuleInfo,
+    program: Program,
+    static: Hypers,
+    asked: Asked,
+    arrays: Sequence[tuple[str, tuple[int, ...], str]],
+    *,
+    one_by_one: bool = False,
 ) -> Laid:
-    """The plan for arrays given by name, shape and dtype. UsageError names what does not fit."""
-    stacks = _stacks(program, rule, asked, [(name, shape) for name, shape, _ in arrays])
+    """The plan for arrays given by name, shape and dtype; `one_by_one` has the layers of stacks apart even where that
+    changes no step. UsageError names what does not fit."""
+    stacks = _stacks(asked, [(name, shape) for name, shape, _ in arrays])
+    if not (one_by_one or _told_apart(program, rule, asked)):
+        stacks = [""] * len(arrays)
     places, params = _places(arrays, stacks)
     ordered = _ordered(rule, asked, places)
     names = [places[i].name for i in ordered]
@@ -104,13 +114,13 @@ def lay_out(
     graph = array_step.graph_of(rule, layers, [found[i] for i in ordered], how.laplacian, how.coupling)
     words = SELECTING if rule.reach == "elem" else ARRAYS
     plan = Plan(words, rule, program, found, graph, layers.edges, how.laplacian, how.coupling)
-    return Laid(plan, params)
+    return Laid(plan, params, ordered)
 
 
 # -- stacks --------------------------------------------------------------------------------------------------------
 
 
-def _stacks(program: Program, rule: RuleInfo, asked: Asked, arrays: Sequence[tuple[str, tuple[int, ...]]]) -> list[str]:
+def _stacks(asked: Asked, arrays: Sequence[tuple[str, tuple[int, ...]]]) -> list[str]:
     """The name of the stack that each array belongs to, or nothing."""
     found = [_stack_of(name, asked.stacked) for name, _ in arrays]
     for pattern in asked.stacked:
@@ -128,10 +138,15 @@ def _stacks(program: Program, rule: RuleInfo, asked: Asked, arrays: Sequence[tup
         other, length = lengths.setdefault(stack, (name, shape[0]))
         if length != shape[0]:
             raise UsageError(f'"{name}" stacks {shape[0]} layers and "{other}", in the same stack, {length}')
+    return found
+
+
+def _told_apart(program: Program, rule: RuleInfo, asked: Asked) -> bool:
+    """Whether a step differs if layers are one by one."""
     takes = {name for v in program.variants for step in v.steps if isinstance(step, Each) for name in step.takes}
     takes |= {name for v in program.variants for name in v.takes}
-    apart = rule.reach != "elem" or bool(takes & _METADATA) or rule.needs is not None or asked.own or rule.arm
-    return found if apart else [""] * len(arrays)
+    apart = rule.needs is not None or rule.arm is not None or bool(asked.own)
+    return apart or rule.reach != "elem" or bool(takes & _METADATA)
 
 
 def _stack_of(name: str, patterns: Sequence[str]) -> str:
@@ -160,11 +175,6 @@ def _places(
 
 
 # -- order and values ----------------------------------------------------------------------------------------------
-
-
-def in_order(rule: RuleInfo, asked: Asked, names: Sequence[str]) -> list[int]:
-    """Positions of arrays from input to output, by their names."""
-    return _ordered(rule, asked, [_Place(i, name, name, name, 0, ()) for i, name in enumerate(names)])
 
 
 def _ordered(rule: RuleInfo, asked: Asked, places: Sequence[_Place]) -> list[int]:

@@ -17,6 +17,7 @@ from optgen.runtime import neutral_file
 from optgen.runtime.arrangement import layers_of
 from optgen.runtime.array_neutral import SettingsWarning, check_choices, check_depth
 from optgen.runtime.array_step import slot_dtype, slot_shape
+from optgen.runtime.jax_layers import Laid, Param
 from optgen.runtime.jax_program import ARRAYS
 from optgen.runtime.jax_transform import State, Transformation
 from optgen.runtime.leaf_file import apart, joined
@@ -40,12 +41,21 @@ Tree: TypeAlias = Any
 FRAMEWORK = "jax"
 
 
-def save_state(path: neutral_file.PathLike, transformation: Transformation, state: Tree, params: Tree) -> None:
+def save_state(
+    path: neutral_file.PathLike,
+    transformation: Transformation,
+    state: Tree,
+    params: Tree,
+    *,
+    stacked: Sequence[str] = (),
+) -> None:
     """Writes a state to a file that every front end reads; the old file stays until the new one is whole.
 
-    `state` may be that of a chain or another wrapper which holds one of `transformation`'s. UsageError inside `jit`.
+    `state` may be that of a chain or another wrapper which holds one of `transformation`'s. Layers along the first axis
+    of one array, of the modules that the transformation's `stacked=` names or the one here, are written one by one.
+    UsageError inside `jit`, and for stacks that a step depends on and the transformation does not know.
     """
-    neutral_file.write(path, state_of(transformation, state, params))
+    neutral_file.write(path, state_of(transformation, state, params, stacked=stacked))
 
 
 def load_state(
@@ -57,24 +67,27 @@ def load_state(
     names: Names | None = None,
     transpose: Axes | None = None,
     cast: bool = False,
+    stacked: Sequence[str] = (),
 ) -> Tree:
     """The state in a neutral file, or in memory, as `transformation` goes on with it: sharded like the parameters.
 
     With `state`, such as that of a chain, that with ours replaced. `names` calls the file's parameters as they are
     called here (paths joined by `/`), `transpose` (by names here) says which lie with their axes in another order,
-    `cast` lets state be rounded to a narrower dtype. Hypers are the transformation's own: SettingsWarning if numbers
-    were others. StateError if the state is of another rule, model or choice, or does not fit.
+    `cast` lets state be rounded to a narrower dtype. Layers of stacks (`stacked`, as of `save_state`) are read one by
+    one, `blocks/0/...`, `blocks/1/...`. Hypers are the transformation's own: SettingsWarning if numbers were others.
+    StateError if the state is of another rule, model or choice, or does not fit.
     """
     saved = source if isinstance(source, NeutralState) else neutral_file.read(source)
     saved = saved if names is None else saved.renamed(names)
     saved = saved if transpose is None else saved.transposed(transpose)
-    made = _Side(transformation, params).taken(saved, cast)
+    made = _Side(transformation, params, stacked).taken(saved, cast)
     return made if state is None else _replaced(state, made)
 
 
-def state_of(transformation: Transformation, state: Tree, params: Tree) -> NeutralState:
-    """The state of a transformation, in NumPy's memory. UsageError inside `jit`, and for the state of another rule."""
-    return _Side(transformation, params).given(ours(state))
+def state_of(transformation: Transformation, state: Tree, params: Tree, *, stacked: Sequence[str] = ()) -> NeutralState:
+    """The state of a transformation, in NumPy's memory; `stacked` as of `save_state`. UsageError inside `jit`, and for
+    the state of another rule."""
+    return _Side(transformation, params, stacked).given(ours(state))
 
 
 def ours(state: Tree) -> State:
@@ -99,9 +112,10 @@ def _replaced(state: Tree, made: State) -> Tree:
 
 
 class _Side:
-    """A transformation laid out for some parameters; `order` has their places from input to output."""
+    """A transformation laid out for some parameters: as it steps them (`own`), and with the layers of stacks one by one
+    (`laid`), which is what files hold. `order` numbers these from input to output."""
 
-    def __init__(self, transformation: Transformation, params: Tree) -> None:
+    def __init__(self, transformation: Transformation, params: Tree, stacked: Sequence[str]) -> None:
         if not isinstance(transformation, Transformation):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
                 "this is not a transformation of ours: give the one that a factory of optgen.jax returned, and as "
@@ -110,31 +124,34 @@ class _Side:
         self.engine: Any = transformation.engine
         self.rule: RuleInfo = self.engine.rule
         self.slots = {info.name: SlotInfo(info.extent, info.vector) for info in self.rule.states}
-        self.leaves, self.treedef, plan = self.engine._plan(params)
-        self.plan: Any = plan
-        self.order: list[int] = self.engine._order([leaf.name for leaf in plan.leaves])
+        self.arrays: list[jax.Array]
+        self.own: Laid
+        self.laid: Laid
+        self.arrays, self.treedef, self.own, self.laid = self.engine.laid_for_files(params, stacked)
+        self.plan, self.order = self.laid.plan, self.laid.order
+        self.stepped_apart = {param.name for param in self.own.params if param.layers is not None}
 
     # --- out
 
     def given(self, state: State) -> NeutralState:
         """A state of this transformation, as it is."""
         count = int(_array(state.count))
-        slots = {name: self._leaves(tree) for name, tree in state.slots.items()}
+        slots = {name: self._one_by_one(name, self._leaves(tree)) for name, tree in state.slots.items()}
         lacking = [slot.name for slot in self.engine.program.slots if slot.name not in slots]
         if lacking:
             raise UsageError(f'the state has no "{lacking[0]}": it was made by another rule or other options')
-        updates = None if state.updates is None else [int(_array(x)) for x in self._leaves(state.updates)]
+        updates = None if state.updates is None else self._one_by_one("", self._leaves(state.updates))
         words = self._layer_words()
         made: list[Parameter] = []
         for i in self.order:
             leaf = self.plan.leaves[i]
-            kept = {name: _array(values[i]) for name, values in slots.items() if values[i] is not None}
+            kept = {name: x for name, values in slots.items() if (x := values[i]) is not None}
             made.append(
                 Parameter(
                     name=leaf.name,
                     shape=tuple(leaf.shape),
                     dtype=str(leaf.dtype),
-                    updates=count if updates is None else updates[i],
+                    updates=count if updates is None else int(cast(Array, updates[i])),
                     state=joined(self.slots, kept),
                     layer=words[leaf.layer] if self.rule.layers else "",
                     depth=float(leaf.meta.depth) if self.rule.depth else None,
@@ -159,6 +176,40 @@ class _Side:
             return self.treedef.flatten_up_to(tree)
         except (ValueError, TypeError) as error:
             raise UsageError(f"state and parameters are different trees: {error}") from None
+
+    def _one_by_one(self, slot: str, values: Sequence[Any]) -> list[Array | None]:
+        """What each leaf has of a slot, or of the counts of updates, from what each array has."""
+        found: list[Array | None] = []
+        for param, value in zip(self.laid.params, values, strict=True):
+            whole = None if value is None else _array(value)
+            if whole is None or param.layers is None or not self._has_layers(param, slot):
+                found += [whole] * len(param.leaves)
+            else:
+                found += list(whole)
+        return found
+
+    def _together(self, slot: str, values: Sequence[Array | None]) -> list[Any]:
+        """The inverse, each where its parameter is. StateError where layers differ in what one array has once."""
+        found: list[Any] = []
+        for param, array in zip(self.laid.params, self.arrays, strict=True):
+            own = [x for i in param.leaves if (x := values[i]) is not None]
+            if not own:
+                found.append(None)
+            elif param.layers is None:
+                found.append(_placed(own[0], array))
+            elif self._has_layers(param, slot):
+                found.append(_placed(np.stack(own), array))
+            elif any(x.tobytes() != own[0].tobytes() for x in own):
+                what = f'state "{slot}"' if slot else "number of updates"
+                raise StateError(f'the layers of "{param.name}" have one {what} here, and in the file several')
+            else:
+                found.append(_placed(own[0], array))
+        return found
+
+    def _has_layers(self, param: Param, slot: str) -> bool:
+        """Whether a slot, or the counts of updates, of a stack has the stack's first axis."""
+        name = slot.partition("[")[0]
+        return param.name in self.stepped_apart or (name in self.slots and self.slots[name].extent == "elem")
 
     def _hypers(self, count: int) -> dict[str, HyperValue]:
         kinds = {hyper.name: hyper.kind for hyper in self.rule.hypers}
@@ -200,23 +251,23 @@ class _Side:
     def taken(self, saved: NeutralState, cast_: bool) -> State:
         """A saved state as this transformation keeps it."""
         saved.check_rule(self.rule)
-        leaves, treedef, plan = self.leaves, self.treedef, self.plan
+        treedef, plan = self.treedef, self.plan
         places = self.order if not saved.named else range(len(plan.leaves))
         found: list[Parameter] = [saved.parameters[0]] * len(plan.leaves) if plan.leaves else []
         for i, p in zip(places, matched(saved, [plan.leaves[i].name for i in places]), strict=True):
             found[i] = p
         self._check_settings(saved, found)
-        rows: list[dict[str, jax.Array]] = []
-        for leaf, x, p in zip(plan.leaves, leaves, found, strict=True):
+        rows: list[dict[str, Array]] = []
+        for leaf, p in zip(plan.leaves, found, strict=True):
             fresh = {slot.name: slot for slot in leaf.slots}
             wanted = Wanted(leaf.name, tuple(leaf.shape), self._shapes(leaf, fresh))
-            kept = fitted(p, wanted, cast=cast_)
-            rows.append({name: _placed(value, x) for name, value in apart(self.slots, kept).items()})
-        slots = {s.name: treedef.unflatten([row.get(s.name) for row in rows]) for s in self.engine.program.slots}
-        counts = [p.updates for p in found]
+            rows.append(apart(self.slots, fitted(p, wanted, cast=cast_)))
+        names = [slot.name for slot in self.engine.program.slots]
+        slots = {name: treedef.unflatten(self._together(name, [row.get(name) for row in rows])) for name in names}
         updates = None
-        if plan.counted or any(count != saved.global_step for count in counts):
-            updates = treedef.unflatten([jnp.asarray(count, jnp.int32) for count in counts])
+        if plan.counted or any(p.updates != saved.global_step for p in found):
+            counts = [np.asarray(p.updates, np.int32) for p in found]
+            updates = treedef.unflatten(self._together("", counts))
         return State(jnp.asarray(saved.global_step, jnp.int32), slots, updates)
 
     def _shapes(self, leaf: Any, fresh: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:

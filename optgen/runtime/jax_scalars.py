@@ -1,4 +1,4 @@
-"""Scalar functions of generated JAX code; see `array_scalars`."""
+"""Scalar functions of generated JAX code: those of `array_scalars.Functions`, by their names."""
 
 # JAX carries partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -7,7 +7,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from optgen.runtime.array_scalars import Functions, Scalar
+from optgen.runtime.array_scalars import Function, Functions, Scalar
 
 
 def real(x: Scalar) -> jax.Array:
@@ -22,27 +22,6 @@ def _whole(x: jax.Array) -> jax.Array:
 
 _FUNCTIONS = Functions(jnp, real, _whole)
 
-absolute = _FUNCTIONS.absolute
-sign = _FUNCTIONS.sign
-sqrt = _FUNCTIONS.sqrt
-exp = _FUNCTIONS.exp
-log = _FUNCTIONS.log
-expm1 = _FUNCTIONS.expm1
-log1p = _FUNCTIONS.log1p
-floor = _FUNCTIONS.floor
-ceil = _FUNCTIONS.ceil
-nearest = _FUNCTIONS.nearest
-sin = _FUNCTIONS.sin
-cos = _FUNCTIONS.cos
-tanh = _FUNCTIONS.tanh
-divide = _FUNCTIONS.divide
-power = _FUNCTIONS.power
-quotient = _FUNCTIONS.quotient
-minimum = _FUNCTIONS.minimum
-maximum = _FUNCTIONS.maximum
-remainder = _FUNCTIONS.remainder
-number = _FUNCTIONS.number
-where = _FUNCTIONS.where
-both = _FUNCTIONS.both
-either = _FUNCTIONS.either
-negation = _FUNCTIONS.negation
+
+def __getattr__(name: str) -> Function:
+    return getattr(_FUNCTIONS, name)

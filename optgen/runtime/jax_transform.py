@@ -8,6 +8,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import jax
@@ -17,7 +18,7 @@ import optax
 from jax.core import Tracer
 
 from optgen.errors import HyperError, UsageError
-from optgen.runtime import array_modules, jax_layers, jax_report, jax_step
+from optgen.runtime import array_modules, jax_checks, jax_report, jax_step
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_program import Program
 from optgen.runtime.array_step import Plan
@@ -170,6 +171,7 @@ class _Engine:
         inputs = self._inputs(extra)
         hypers = self._hypers(state.count)
         traced = {name: jnp.asarray(x) for name, x in hypers.items() if not isinstance(x, bool | int | float | str)}
+        jax_checks.watch([self.rule.hyper(name) for name in traced], list(traced.values()))
         site = self._site(treedef, laid, hypers, tuple(traced), tuple(inputs), state.updates is not None)
         held = jax_step.held(state.slots, state.updates, treedef, laid, self.program)
         given = [state.count, *traced.values(), *map(jnp.asarray, inputs.values())]
@@ -220,7 +222,8 @@ class _Engine:
         return jax_report.describe(site, self.rule, self.static, arrays)
 
     def _hypers(self, count: jax.Array) -> dict[str, Any]:
-        return {name: value(count) if callable(value) else value for name, value in self.given.items()}
+        given = {hyper.name: (hyper, self.given[hyper.name]) for hyper in self.rule.hypers}
+        return {name: accepted(hyper, x(count)) if callable(x) else x for name, (hyper, x) in given.items()}
 
     def _inputs(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         wanted = [given.name for given in self.rule.inputs]
@@ -236,17 +239,6 @@ class _Engine:
         """What the caller said of layers."""
         return self.asked.arrangement
 
-    def _plan(self, params: Tree) -> tuple[list[jax.Array], Any, Plan]:
-        """The parameters and the plan, of trees without stacks."""
-        arrays, treedef, laid = self._laid(params)
-        if stack := next((param.name for param in laid.params if param.layers is not None), ""):
-            raise UsageError(f'"{stack}" is stacked, and files keep layers one by one: save a tree that is not stacked')
-        return arrays, treedef, laid.plan
-
-    def _order(self, names: Sequence[str]) -> list[int]:
-        """Positions of the parameters from input to output."""
-        return jax_layers.in_order(self.rule, self.asked, names)
-
     def _laid(self, params: Tree) -> tuple[list[jax.Array], Any, Laid]:
         """The parameters in the tree's order, and the program laid out for them."""
         paths, treedef = jax.tree_util.tree_flatten_with_path(params)
@@ -258,6 +250,28 @@ class _Engine:
             return lay_out(self.rule, self.program, self.static, self.asked, kinds)
 
         return arrays, treedef, _kept(self.laid, (treedef, tuple(kinds)), lay)
+
+    def laid_for_files(self, params: Tree, stacked: Sequence[str]) -> tuple[list[jax.Array], Any, Laid, Laid]:
+        """The parameters, and the program laid out as it steps them and with the layers of stacks one by one.
+
+        UsageError for more stacks than the transformation's own, where its steps would depend on them.
+        """
+        arrays, treedef, laid = self._laid(params)
+        more = tuple(name for name in _names("stacked", stacked) if name not in self.asked.stacked)
+        if more and (self.rule.reach != "elem" or self.rule.depth):
+            raise UsageError(
+                f"the steps of {self.rule.name} depend on which layers are stacked: give "
+                f"stacked={[*self.asked.stacked, *more]} to the transformation"
+            )
+        asked = replace(self.asked, stacked=(*self.asked.stacked, *more))
+        if not asked.stacked:
+            return arrays, treedef, laid, laid
+        kinds = tuple((param.name, param.shape, param.dtype) for param in laid.params)
+
+        def lay() -> Laid:
+            return lay_out(self.rule, self.program, self.static, asked, kinds, one_by_one=True)
+
+        return arrays, treedef, laid, _kept(self.laid, (treedef, kinds, asked.stacked), lay)
 
 
 def _kept(where: dict[object, _T], key: object, make: Callable[[], _T]) -> _T:

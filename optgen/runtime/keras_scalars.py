@@ -1,4 +1,4 @@
-"""Scalar functions of generated Keras code; see `array_scalars`."""
+"""Scalar functions of generated Keras code: those of `array_scalars.Functions`, by their names."""
 
 from __future__ import annotations
 
@@ -47,27 +47,6 @@ class _Functions(Functions):
 
 _FUNCTIONS = _Functions()
 
-absolute = _FUNCTIONS.absolute
-sign = _FUNCTIONS.sign
-sqrt = _FUNCTIONS.sqrt
-exp = _FUNCTIONS.exp
-log = _FUNCTIONS.log
-expm1 = _FUNCTIONS.expm1
-log1p = _FUNCTIONS.log1p
-floor = _FUNCTIONS.floor
-ceil = _FUNCTIONS.ceil
-nearest = _FUNCTIONS.nearest
-sin = _FUNCTIONS.sin
-cos = _FUNCTIONS.cos
-tanh = _FUNCTIONS.tanh
-divide = _FUNCTIONS.divide
-power = _FUNCTIONS.power
-quotient = _FUNCTIONS.quotient
-minimum = _FUNCTIONS.minimum
-maximum = _FUNCTIONS.maximum
-remainder = _FUNCTIONS.remainder
-number = _FUNCTIONS.number
-where = _FUNCTIONS.where
-both = _FUNCTIONS.both
-either = _FUNCTIONS.either
-negation = _FUNCTIONS.negation
+
+def __getattr__(name: str) -> Function:
+    return getattr(_FUNCTIONS, name)

@@ -9,6 +9,7 @@ axis.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.errors import StateError, UsageError, suggest
-from optgen.runtime.rule_info import HyperValue, RuleInfo
+from optgen.runtime.rule_info import UNITS, HyperValue, RuleInfo
 from optgen.runtime.storage import MASTER
 
 #: bfloat16 is the type of that name in ml_dtypes, as JAX has it.
@@ -161,7 +162,7 @@ class NeutralState:
         if count < 2 or sorted(taken) != list(range(count)):
             raise UsageError(f'"{parameter.name}" has {count} axes, of which {order!r} is no order')
         kept = {name: self._moved(name, x, shape, taken) for name, x in parameter.state.items()}
-        if taken[-2:] == [count - 1, count - 2]:
+        if self.matrix not in UNITS and taken[-2:] == [count - 1, count - 2]:
             kept = self._exchanged(kept, parameter.name)
         return replace(parameter, shape=tuple(shape[i] for i in taken), state=kept)
 
@@ -173,12 +174,35 @@ class NeutralState:
             return np.ascontiguousarray(np.transpose(x, [*first, *(i + len(first) for i in order)]))
         if info.extent not in ("row", "col", "matrix"):
             return x
+        if self.matrix in UNITS:
+            return self._moved_by_units(name, x, shape, order)
         outer = len(shape) - 2
         if self.matrix != "trailing" or info.vector or any(i >= outer for i in order[:outer]):
             raise UsageError(f'state "{name}" is by rows and columns, and does not follow the axes {list(order)}')
         seen = x.reshape(*shape[:outer], *x.shape[1:])
         turned = np.transpose(seen, [*order[:outer], *range(outer, seen.ndim)])
         return np.ascontiguousarray(turned).reshape(x.shape)
+
+    def _moved_by_units(self, name: str, x: Array, shape: tuple[int, ...], order: Sequence[int]) -> Array:
+        """State by output units or by all else, which stays so wherever the axis of units goes."""
+        units = 0 if self.framework == "torch" else len(shape) - 1
+        rest = [axis for axis in range(len(shape)) if axis != units]
+        sizes = [shape[axis] for axis in rest]
+        turned = self.matrix == "wide" and shape[units] > math.prod(sizes)
+        by_units = (self.slots[name].extent == "row") != turned
+        if self.slots[name].extent == "matrix":
+            return x
+        if x.shape[-1] != (shape[units] if by_units else math.prod(sizes)) or order.index(units) not in (
+            0,
+            len(shape) - 1,
+        ):
+            raise UsageError(f'state "{name}" is by output units, and does not follow the axes {list(order)}')
+        if by_units:
+            return x
+        outer = x.ndim - 1
+        seen = x.reshape(*x.shape[:-1], *sizes)
+        follows = [outer + rest.index(axis) for axis in order if axis != units]
+        return np.ascontiguousarray(np.transpose(seen, [*range(outer), *follows])).reshape(x.shape)
 
     def _exchanged(self, state: Mapping[str, Array], parameter: str) -> dict[str, Array]:
         """State of rows under the name of that of columns, and the other way round."""

@@ -5,8 +5,8 @@ the rounding of its own type, each store that of the slot's. Nothing is tuned: a
 the kernel, their dtypes and the numbers that went through them.
 
 * One operation: |computed - exact| <= propagated + u*|result|, u = 2**-24 or 2**-53.
-* A sum of n terms in any order: + n*u/(1 - n*u) * sum|x|, in the elements' type for runs of up to `SLICE` terms and in
-  float64 from there on, as kernel IR says of sums.
+* A sum of n terms in any order, such as that of shards: + n*u/(1 - n*u) * sum|x|, in the elements' type for runs of up
+  to `SLICE` terms and in float64 from there on, as kernel IR says of sums; in float32 where array code sums.
 * Cancellation: a difference keeps the radii of what was subtracted. What the reduction algebra expands, such as
   norm(x + b*y) into three sums, is bounded as it is computed, root included.
 * A condition whose sides may differ by their radii is not sure; what it selects has a radius that covers both.

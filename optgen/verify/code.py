@@ -127,6 +127,15 @@ class Code:
                     self.made[op.result] = self._value(op)
         return chosen
 
+    @property
+    def sums(self) -> Precision:
+        """The type in which sums of sums are carried."""
+        return PRECISIONS[self.step.modules[self.tensor].sums]
+
+    def total(self, reduction: str, x: Ball, axes: tuple[int, ...] | None, element: Precision) -> Ball:
+        """A reduction: long sums are carried in float64 where sums of sums are."""
+        return ball.total(reduction, x, axes, element, SLICE if self.sums is _DOUBLE else x.c.size)
+
     def number(self, op: view.Op, operand: int) -> Ball:
         """An operand that is a number."""
         x = self.made[op.operands[operand]]
@@ -241,23 +250,30 @@ class Code:
         x = self.number(op, 0).broadcast(self.step.views[i])
         element = PRECISIONS[op.operands[0].type]
         axes = _WITHIN.get(Extent(declared.extent), (0, 1, 2))
-        self.step.totals[i][name] = ball.total(op.word("reduction"), x, axes, element, SLICE)
+        self.step.totals[i][name] = self.total(op.word("reduction"), x, axes, element)
 
     def _total(self, reduction: str, name: str) -> Ball:
         if self.extent in _WITHIN:
             return self.step.totals[self.tensor][name]
-        return _over(reduction, [self.step.totals[i][name] for i in self.unit if name in self.step.totals[i]])
+        return self._over(reduction, [self.step.totals[i][name] for i in self.unit if name in self.step.totals[i]])
 
     def _fold(self, reduction: str, name: str) -> Ball:
         values = self.step.values
         if self.extent in _WITHIN:
             x = _spread(values[self.tensor][name], self._extent_of(name), self.step.views[self.tensor])
-            return ball.total(reduction, x, _WITHIN[self.extent], _DOUBLE, SLICE)
+            return self.total(reduction, x, _WITHIN[self.extent], self.sums)
         extent, units = self._extent_of(name), self.unit
         if extent is Extent.LAYER:
             units = tuple(layer[0] for layer in self.step.units(Extent.LAYER))
         found = [_spread(values[i][name], extent, self.step.views[i]) for i in units if name in values[i]]
-        return _over(reduction, [ball.total(reduction, x, (0, 1, 2), _DOUBLE, SLICE) for x in found])
+        return self._over(reduction, [self.total(reduction, x, (0, 1, 2), self.sums) for x in found])
+
+    def _over(self, reduction: str, parts: Sequence[Ball]) -> Ball:
+        """Totals of several tensors, combined."""
+        if not parts:
+            return _one(np.nan)
+        x = Ball(np.concatenate([p.c for p in parts]), np.concatenate([p.r for p in parts]))
+        return self.total(reduction, x, (0,), self.sums)
 
     def _extent_of(self, name: str) -> Extent:
         module = self.step.modules[self.tensor]
@@ -284,18 +300,18 @@ class Code:
 
     def _edges(self, kind: str, name: str) -> Ball:
         layers = {self.step.tensors[i].layer: i for i in reversed(self.step.members)}
-        own, result = self.step.values[self.tensor][name], _one(0.0)
+        own, result, precision = self.step.values[self.tensor][name], _one(0.0), self.sums
         for edge in self.step.graph.edges[self.step.tensors[self.tensor].layer]:
             if kind in ("pull", "push") and edge.matched:
                 continue
-            x = ball.multiply(_one(edge.other), self.step.values[layers[edge.to]][name], _DOUBLE)
+            x = ball.multiply(_one(edge.other).rounded(precision), self.step.values[layers[edge.to]][name], precision)
             if kind in ("pull", "push"):
-                x = ball.divide(x, ball.larger(own, _one(_TINY), _DOUBLE), _DOUBLE)
+                x = ball.divide(x, ball.larger(own, _one(_TINY), precision), precision)
             if kind == "pull":
-                x = ball.subtract(_one(edge.own), x, _DOUBLE)
+                x = ball.subtract(_one(edge.own).rounded(precision), x, precision)
             elif kind == "laplacian":
-                x = ball.subtract(ball.multiply(_one(edge.own), own, _DOUBLE), x, _DOUBLE)
-            result = ball.add(result, x, _DOUBLE)
+                x = ball.subtract(ball.multiply(_one(edge.own).rounded(precision), own, precision), x, precision)
+            result = ball.add(result, x, precision)
         return result
 
     # Stores
@@ -319,11 +335,3 @@ def _one(x: float) -> Ball:
 
 def _spread(x: Ball, extent: Extent, shape: tuple[int, int, int]) -> Ball:
     return x.broadcast(world.value_shape(extent, shape))
-
-
-def _over(reduction: str, parts: Sequence[Ball]) -> Ball:
-    """Totals of several tensors, combined in float64."""
-    if not parts:
-        return _one(np.nan)
-    x = Ball(np.concatenate([p.c for p in parts]), np.concatenate([p.r for p in parts]))
-    return ball.total(reduction, x, (0,), _DOUBLE, SLICE)

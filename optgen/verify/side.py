@@ -89,10 +89,10 @@ def _module(framework: str) -> str:
 
 
 def single(module: Module) -> Module:
-    """The same kernels with everything computed in float32, scalars included."""
+    """The same kernels with everything computed in float32, scalars and sums of sums included."""
     for variant in module.variants:
         for part in (*variant.stages, *variant.sweeps):
             for op in part.ops:
                 if op.result is not None and op.result.type == "f64":
                     op.result.type = "f32"
-    return replace(module, compute="float32")
+    return replace(module, compute="float32", sums="f32")

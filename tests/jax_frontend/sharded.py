@@ -17,7 +17,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import optgen.jax
 from optgen.frontends.declared import reach_of
 from optgen.runtime.jax_call import TARGET
+from optgen.runtime.jax_transform import State
 from optgen.spec.loader import load
+from tests.jax_frontend.support import Run
 
 SPECS = {"a/w": PartitionSpec("d"), "a/b": PartitionSpec(), "b/w": PartitionSpec(None, "d"), "c/w": PartitionSpec("d")}
 SHAPES = {"a/w": (16, 6), "a/b": (6,), "b/w": (5, 8), "c/w": (64,)}
@@ -30,32 +32,35 @@ def arrays(seed: int) -> dict[str, jax.Array]:
 
 
 def check(name: str, mesh: Mesh) -> None:
-    shardings = {path: NamedSharding(mesh, spec) for path, spec in SPECS.items()}
-    tx = getattr(optgen.jax, name)(0.01)
-    params = arrays(0)
-    spread = jax.device_put(params, shardings)
-    plain, step = jax.jit(tx.plain), jax.jit(tx.apply, donate_argnums=(1, 2))
-    one, many = (tx.init(params), params), (tx.init(spread), spread)
+    """Sharded steps, and the same on one device, are within the bounds of float32 arithmetic with sums in any order,
+    that of partial sums of shards included; where nothing is summed they are equal."""
+    run = Run(load(name), "float32", {}, shapes=SHAPES)
+    tx = run.transformation
+    paths, treedef = jax.tree_util.tree_flatten_with_path(run.params)
+    placed = [NamedSharding(mesh, SPECS[jax.tree_util.keystr(p, simple=True, separator="/")]) for p, _ in paths]
+    shardings = treedef.unflatten(placed)
+    spread = jax.device_put(run.params, shardings)
+    step = run.in_place = jax.jit(tx.apply, donate_argnums=(1, 2))
+    run.kept = (spread, tx.init(spread))
     elementwise = [slot.name for slot in tx.engine.program.slots if slot.extent == "elem"]
 
-    def follows(state: object, held: object) -> None:
-        for path, sharding in shardings.items():
-            for x in (held[path], *(state.slots[slot][path] for slot in elementwise)):
-                assert x is None or x.sharding.is_equivalent_to(sharding, x.ndim), (name, path, x.sharding)
+    def follows(params: object, state: State) -> None:
+        for held in (params, *(state.slots[slot] for slot in elementwise)):
+            for x, sharding in zip(treedef.flatten_up_to(held), placed, strict=True):
+                assert x is None or x.sharding.is_equivalent_to(sharding, x.ndim), (name, x.sharding)
 
-    follows(*many)
-    text = step.lower(jax.device_put(arrays(1), shardings), *many).compile().as_text()
+    follows(*run.kept)
+    inputs = dict.fromkeys(run.spec.inputs, 1.0)
+    text = step.lower(jax.device_put(run.params, shardings), *run.kept[::-1], **inputs).compile().as_text()
     assert TARGET not in text, name
-    local = reach_of(load(name)) == "elem"
+    local = reach_of(run.spec) == "elem"
     assert not local or "all-" not in text, name
-    for number in range(STEPS):
-        grads = arrays(number + 1)
-        one = plain(grads, *one)[::-1]
-        many = step(jax.device_put(grads, shardings), *many)[::-1]
-    follows(*many)
-    # sums over shards are taken in another order: one rounding each per entry and step, through at most 1/eps' root
-    room = 0.0 if local else STEPS * sum(x.size for x in params.values()) * float(np.finfo(np.float32).eps)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=room, atol=room), one, many)
+    for _ in range(STEPS):
+        run.step()
+        run.check()
+    follows(*run.kept)
+    if local:
+        jax.tree.map(np.testing.assert_array_equal, run.kept, (run.params, run.state))
     assert f"{len(jax.devices())} devices" in tx.describe(spread).apply
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,14 @@ SPREAD = sorted({*{reach_of(load(name)): name for name in shipped()}.values(), "
 
 
 def test_sharded_is_unsharded() -> None:
-    script = Path(__file__).with_name("sharded.py")
-    done = subprocess.run([sys.executable, str(script), *SPREAD], capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.jax_frontend.sharded", *SPREAD],
+        cwd=Path(__file__).parents[2],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "equal"
