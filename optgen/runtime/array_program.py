@@ -78,8 +78,8 @@ class Arrays(Protocol):
         """x, or `low` where that is more."""
         ...
 
-    def taken(self, x: Value, step: Value) -> Value:
-        """An array that a slot takes as it is, in a step of this count, which is at least 1."""
+    def taken(self, x: Value, old: Value, step: Value) -> Value:
+        """An array that a slot takes as it is, instead of its old value, in a step of this count, which is at least 1."""
         ...
 
     def stored(self, x: Value, like: Value) -> Value:

@@ -129,8 +129,8 @@ def _run(plan: Plan, variant: Variant, tensors: list[Tensor], leaves: list[Leaf]
         for name, value in variant.finals.items():
             if name in new:
                 x = world.lookup(tensor, value)
-                if value != name and value in ("param", "g", *new):
-                    x = plan.arrays.taken(x, tensor.given["step"])
+                if value != name and name in tensor.given and value in ("param", "g", *new):
+                    x = plan.arrays.taken(x, tensor.given[name], tensor.given["step"])
                 new[name] = _kept(plan, leaf, name, x, new[name])
         if "updates" in row:
             counts = variant.advance if isinstance(variant.advance, bool) else world.lookup(tensor, variant.advance)

@@ -75,9 +75,9 @@ class JaxArrays:
     def at_least(self, x: Value, low: float) -> Value:
         return jnp.maximum(x, low)
 
-    def taken(self, x: Value, step: Value) -> Value:
-        # what is computed is written by the loop that computes the other results; an argument XLA copies by itself
-        return jnp.where(step > 0, x, jnp.zeros_like(x))
+    def taken(self, x: Value, old: Value, step: Value) -> Value:
+        # XLA copies an argument by itself; what is computed from the old value its loop over the others writes in place
+        return jnp.where(step > 0, x, old)
 
     def stored(self, x: Value, like: Value) -> Value:
         array = jnp.broadcast_to(jnp.asarray(x), like.shape) if jnp.shape(x) != like.shape else jnp.asarray(x)

@@ -68,8 +68,8 @@ class KerasArrays:
     def at_least(self, x: Value, low: float) -> Value:
         return maximum(x, low)
 
-    def taken(self, x: Value, step: Value) -> Value:
-        return _jax().taken(x, step) if BACKEND == "jax" else x
+    def taken(self, x: Value, old: Value, step: Value) -> Value:
+        return _jax().taken(x, old, step) if BACKEND == "jax" else x
 
     def stored(self, x: Value, like: Value) -> Value:
         if BACKEND == "jax":  # which would drop a rounding that it can prove to be undone

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from tests.guarantees import shelf
 
-#: A rule of each reach, and what state there is beside moments: rows and columns, vectors and counts of their own.
-_FACTS = (
-    *({cls.RULE.reach: cls for cls in shelf.CLASSES}.values()),
-    *(next(c for c in shelf.CLASSES if any(s.extent == e for s in c.RULE.states)) for e in ("row", "tensor", "model")),
-    next(cls for cls in shelf.CLASSES if any(state.vector for state in cls.RULE.states)),
-)
-SPREAD = sorted({cls.__name__ for cls in _FACTS})
+#: A rule of each reach, and one for each kind of state: elements, rows, columns, tensors, short vectors.
+_KINDS = {
+    **{cls.RULE.reach: cls for cls in shelf.CLASSES},
+    **{(state.extent, state.vector): cls for cls in shelf.CLASSES for state in cls.RULE.states},
+}
+SPREAD = sorted({cls.__name__ for cls in _KINDS.values()})
 
 
 def test_training_goes_on_from_a_checkpoint_of_two_ranks(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ def test_one_loop_per_tensor_the_bytes_of_the_plan_and_wide_accesses(tmp_path: P
         pytest.skip("ptxas is not on PATH")
     out = tmp_path / "found.json"
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "adamw", "radam", "--out", str(out)], capture_output=True, text=True, check=False
+        [sys.executable, str(SCRIPT), "adamw", "radam", "adan", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     kept = {row["rule"]: row for row in json.loads(RESULT.read_text(encoding="utf-8"))["rows"]}
