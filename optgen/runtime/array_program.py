@@ -79,7 +79,7 @@ class Arrays(Protocol):
         ...
 
     def taken(self, x: Value, old: Value, step: Value) -> Value:
-        """An array that a slot takes as it is, instead of its old value, in a step of this count, which is at least 1."""
+        """An array that a slot takes as it is, instead of its old value; the count of the step is at least 1."""
         ...
 
     def stored(self, x: Value, like: Value) -> Value:
