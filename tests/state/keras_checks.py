@@ -35,7 +35,7 @@ from tests.state.support import Jax, Numbers, Torch, bits, close, start
 FACTS: Mapping[str, Callable[[Spec], bool]] = {
     "rows and columns": lambda spec: 'over="row"' in spec.text,
     "a graph": lambda spec: "laplacian(" in spec.text,
-    "intervals": lambda spec: any("per_parameter" in hyper.names for hyper in spec.hypers.values()),
+    "intervals": lambda spec: any("per_parameter" in h.names and h.kind == "int" for h in spec.hypers.values()),
 }
 SPREAD = sorted({next(n for n in shipped() if fact(load(n))) for fact in FACTS.values()})
 RNG = np.random.default_rng(0)
