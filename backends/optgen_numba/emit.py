@@ -23,7 +23,7 @@ def emit(module: Module) -> tuple[dict[str, object], str]:
     """The manifest and the source text of a kernel module."""
     layout = Layout(module)
     segments = _segments(module, layout)
-    functions: list[list[str]] = [one.lines for s in _distinct(segments) for one in (s, s.alone) if one is not None]
+    functions: list[list[str]] = [one.lines for s in _distinct(segments) for one in (s, s.alone) if one and one.lines]
     stages, stage_texts = _stages(module, layout)
     functions += stage_texts
     select = None if module.select is None else "select_variant"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from optgen.backend.element_text import ElementText
+from optgen.backend.lonely import without_neighbours
 from optgen.ir.view import Sweep, Total, Value
 from optgen_numba.layout import SHORT, Layout
-from optgen_numba.python_text import Body, Names, literal
+from optgen_numba.python_text import Body, Names
 
 #: Names that generated functions must not take for themselves.
 _LANGUAGE = ("np", "range", "abs", "True", "False", "n", "i", "k", "t", "streams", "scalars", "totals", "ctx")
@@ -46,7 +47,7 @@ class Segment:
     lines: list[str]
     streams: list[Stream] = field(default_factory=list[Stream])
     totals: list[int] = field(default_factory=list[int])
-    alone: Segment | None = None  # the same for tensors without neighbours
+    alone: Segment | None = None  # the same for tensors without neighbours; without lines where nothing is left to do
 
     def manifest(self) -> dict[str, object]:
         """The sweep's entry in the manifest."""
@@ -55,16 +56,17 @@ class Segment:
             "streams": [list(s) for s in self.streams],
             "totals": self.totals,
         }
-        return entry if self.alone is None else {**entry, "alone": self.alone.manifest()}
+        if self.alone is None:
+            return entry
+        return {**entry, "alone": self.alone.manifest() if self.alone.lines else None}
 
 
 class _Writer(ElementText):
     backend = "numba"
 
-    def __init__(self, name: str, sweep: Sweep, layout: Layout, *, alone: bool) -> None:
+    def __init__(self, name: str, sweep: Sweep, layout: Layout) -> None:
         self.names = Names(RESERVED)
         super().__init__(sweep, layout, Body(self.names, indent=2))
-        self.alone = alone
         self.real = SHORT[layout.module.compute]
         self.head = Body(self.names)
         self.tail = Body(self.names)
@@ -145,9 +147,6 @@ class _Writer(ElementText):
 
     def stencil(self, result: Value, slot: str, kind: str) -> None:
         """Differences from two neighbours read here; from more, and sums without own values, by the driver."""
-        if self.alone:
-            self.body.bind(result, literal(0.0, result.type))
-            return
         if kind != "laplacian":
             array = self._array(f"around_{slot}", ("stencil", self.layout.slot(slot), kind), self.real)
             self.body.assign(result, f"{array}[i]", result.hint or f"{kind}_{slot}")
@@ -192,7 +191,8 @@ def _combine(how: str, total: str, x: str, *, exact: bool = False) -> str:
 
 def emit_segment(name: str, sweep: Sweep, layout: Layout) -> Segment:
     """One sweep of one variant."""
-    segment = _Writer(name, sweep, layout, alone=False).segment()
+    segment = _Writer(name, sweep, layout).segment()
     if any(stream[0] in ("near", "stencil") for stream in segment.streams):
-        segment.alone = _Writer(f"{name}_alone", sweep, layout, alone=True).segment()
+        rest = without_neighbours(sweep)
+        segment.alone = _Writer(f"{name}_alone", rest, layout).segment() if rest.ops else Segment("", [])
     return segment

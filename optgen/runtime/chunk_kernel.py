@@ -107,6 +107,7 @@ from optgen.runtime.native import (
     f4_at,
     f8_at,
     place,
+    prefetch,
     record,
     routine,
     set_number,
@@ -119,6 +120,8 @@ from optgen.runtime.random_bits import draw
 
 #: Length of a segment that needs no limit: the chunk's.
 UNLIMITED = 1 << 40
+#: Bytes of a page of memory.
+PAGE = 4096
 
 # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -411,6 +414,8 @@ def run_chunk(plan, sweep, index, scratch):
             longest = SEGMENT
     if special != 0 or word(program, P_TOTALS) != 0:
         longest = SEGMENT
+    # a lone stream stalls where a page ends and hardware prefetching with it: the next pages are asked for in time
+    ahead = word(terms, 3) if count == 1 and word(program, P_TOTALS) != 0 else 0
     totals = word(plan, PARTIAL) + 8 * index * word(plan, PARTIAL_WIDTH)
     for j in range(word(program, P_TOTALS)):
         column = entry(plan, TOTAL, word(program, P_TOTAL) + j)
@@ -427,6 +432,9 @@ def run_chunk(plan, sweep, index, scratch):
                     set_word(scratch, j, place(at(terms, TERM_FIELDS, j), matrix, row, col))
                 if special != 0:
                     exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, False)
+                if ahead != 0:
+                    for page in range(word(scratch, 0) + n * ahead, word(scratch, 0) + 2 * n * ahead, PAGE):
+                        prefetch(page)
                 call_segment(function, n, scratch, scalars, totals)
                 if (special & WRITE) != 0:
                     exchange(plan, ctx, t, streams, count, terms, buffers, first + col, n, True)

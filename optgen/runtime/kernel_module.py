@@ -36,13 +36,13 @@ class Total(TypedDict):
 class Sweep(TypedDict):
     """What one variant does in one sweep: its segment function, where the streams lie, which totals it takes.
 
-    `alone` is the same for tensors without neighbours, where the kernels tell them apart.
+    `alone` is the same for tensors without neighbours, where the kernels tell them apart; None: nothing to do.
     """
 
     function: str
     streams: Sequence[Sequence[str | int]]
     totals: Sequence[int]
-    alone: NotRequired[Sweep]
+    alone: NotRequired[Sweep | None]
 
 
 class Call(TypedDict):

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 
 from llvmlite import ir
 from numba import types
-from numba.core import compiler, sigutils
+from numba.core import cgutils, compiler, sigutils
 from numba.core.typing.templates import signature as call_signature
 from numba.extending import intrinsic
 
@@ -208,6 +208,21 @@ def atomic_load(typingctx, address):
         return builder.load_atomic(builder.inttoptr(args[0], _WORDS), "seq_cst", 8)
 
     return types.int64(types.int64), codegen
+
+
+@native
+def prefetch(typingctx, address):
+    """Asks for the cache line at an address, to the second level, ahead of its use. Any address will do."""
+
+    def codegen(context, builder, signature, args):
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_POINTER, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        how = [ir.Constant(flag, x) for x in (0, 2, 1)]  # to read, into the second level, data
+        builder.call(function, [builder.inttoptr(args[0], _POINTER), *how])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 @native

@@ -70,6 +70,8 @@ def programs(modules: Sequence[Module]) -> Programs:
             for s, sweep in enumerate(variant["sweeps"]):
                 choices = () if sweep is None else (sweep, sweep.get("alone", sweep))
                 for alone, chosen in enumerate(choices):
+                    if chosen is None:
+                        continue
                     rows = _streams(module.manifest, chosen)
                     function = module.functions[chosen["function"]]
                     program[m, alone, v, s] = [function, len(streams), len(rows), len(totals), len(chosen["totals"])]

@@ -12,7 +12,8 @@ def stores(manifest: Manifest, variant: Variant) -> list[tuple[str, ...]]:
     found = [list(names) for names in _stored_by_stages(manifest, variant)]
     for number, sweep in enumerate(variant["sweeps"], 1):
         if sweep is not None:
-            found[number] += [*_written(manifest, sweep), *_written(manifest, sweep.get("alone", sweep))]
+            alone = sweep.get("alone", sweep)
+            found[number] += [*_written(manifest, sweep), *(_written(manifest, alone) if alone is not None else ())]
     order = [slot["name"] for slot in manifest["slots"]]
     return [tuple(sorted(set(names), key=order.index)) for names in found]
 

@@ -109,9 +109,7 @@ MANIFEST = {'abi': 1,
                'sweeps': [{'function': 'sweep_1',
                            'streams': [['slot', 1, 'r'], ['near', 1]],
                            'totals': [0, 1, 2],
-                           'alone': {'function': 'sweep_1_alone',
-                                     'streams': [['slot', 1, 'r']],
-                                     'totals': [0, 1, 2]}},
+                           'alone': {'function': 'sweep_1_alone', 'streams': [['slot', 1, 'r']], 'totals': [2]}},
                           {'function': 'sweep_2',
                            'streams': [['slot', 1, 'r'],
                                        ['slot', 2, 'rw'],
@@ -151,19 +149,12 @@ def sweep_1(n, streams, scalars, totals):
 @segment
 def sweep_1_alone(n, streams, scalars, totals):
     g_at = f4_stream(streams[0], n)
-    sum_x_x = f4(0)
-    sum_x_g = f4(0)
     sum_g_g = f4(0)
     for i in range(n):
         g = g_at[i]
-        # c = norm(LG, over="layer")
-        sum_x_x = add_reassoc(sum_x_x, f4(0.0) * f4(0.0))
-        sum_x_g = add_reassoc(sum_x_g, f4(0.0) * g)
         # LG = laplacian(g)
         sum_g_g = add_reassoc(sum_g_g, g * g)
-    totals[0] = totals[0] + f8(sum_x_x)
-    totals[1] = totals[1] + f8(sum_x_g)
-    totals[2] = totals[2] + f8(sum_g_g)
+    totals[0] = totals[0] + f8(sum_g_g)
 
 
 @segment
@@ -230,10 +221,8 @@ def sweep_2_alone(n, streams, scalars, totals):
     lr = f4(scalars[11])
     for i in range(n):
         g = g_at[i]
-        # LG = laplacian(g)
-        LG = f4(0.0) + edges * g
         # g = g - mu*LG
-        g_new = g - mu * LG
+        g_new = g - mu * (edges * g)
         m = m_at[i]
         # m = beta1*m + (1 - beta1)*g
         m_new = beta1 * m + one_minus_beta1 * g_new

@@ -182,7 +182,7 @@ def sweep_2_alone(n, streams, scalars, totals):
         g = g_at[i]
         param = param_at[i]
         # g = g - mu*laplacian(g) + where(decoupled_weight_decay, 0, weight_decay)*param
-        g_new = g - mu * (f4(0.0) + edges * g) + weight_decay * param
+        g_new = g - mu * (edges * g) + weight_decay * param
         m = m_at[i]
         # m = beta1*m + (1 - beta1)*g
         m_new = beta1 * m + one_minus_beta1 * g_new
