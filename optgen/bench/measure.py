@@ -14,10 +14,10 @@ SETTLE = 0.02
 WARM = 3
 
 
-def interleaved(steps: Sequence[Step], repeats: int, settle: float = SETTLE) -> list[list[float]]:
-    """Seconds of each step, `repeats` of each; a step returns when its work is done."""
+def interleaved(steps: Sequence[Step], repeats: int, settle: float = SETTLE, *, warm: int = WARM) -> list[list[float]]:
+    """Seconds of each step, `repeats` of each after `warm` that are not counted; a step returns when its work is done."""
     times: list[list[float]] = [[] for _ in steps]
-    for _ in range(WARM):
+    for _ in range(warm):
         for step in steps:
             step()
     for _ in range(repeats):
