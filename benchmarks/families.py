@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -117,14 +116,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name contains this; the matrix rules are called Muon")
     parser.add_argument("--out", default="", help="JSON file to write")
     args = parser.parse_args()
-    # with other work on the machine, `chrt -r 1 python ...` lets the measurement go first
-    beside = {"load": os.getloadavg()[0], "real_time": os.sched_getscheduler(0) != os.SCHED_OTHER}
     wanted = args.only.lower()
     rows = [against_adamw(case, 7 if args.quick else 35) for case in cases() if wanted in case.name.lower()]
     if wanted in "muon, m3":
         rows += matrix_rules(*((3, 1) if args.quick else (5, 2)))
     command = " ".join(["python benchmarks/families.py", *sys.argv[1:]])
-    report = {**about(command), **beside, "threads": torch.get_num_threads(), "rows": rows}
+    report = {**about(command), "threads": torch.get_num_threads(), "rows": rows}
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -115,9 +115,7 @@ def main() -> None:
     for name, shapes in cases.items():
         if args.only.lower() in name.lower():
             rows += case(name, shapes, repeats * (5 if len(shapes) == 500 else 1))
-    # with other work on the machine, `chrt -r 1 python ...` lets the measurement go first
-    beside = {"load": os.getloadavg()[0], "real_time": os.sched_getscheduler(0) != os.SCHED_OTHER}
-    report = {**about("python benchmarks/jax_step.py" + (" --quick" if args.quick else "")), **beside, "rows": rows}
+    report = {**about("python benchmarks/jax_step.py" + (" --quick" if args.quick else "")), "rows": rows}
     report["versions"] |= {"jax": jax.__version__, "optax": optax.__version__}
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ WARM = 3
 
 
 def interleaved(steps: Sequence[Step], repeats: int, settle: float = SETTLE, *, warm: int = WARM) -> list[list[float]]:
-    """Seconds of each step, `repeats` of each after `warm` that are not counted; a step returns when its work is done."""
+    """Seconds of each step, `repeats` of each after `warm` that do not count; a step returns when its work is done."""
     times: list[list[float]] = [[] for _ in steps]
     for _ in range(warm):
         for step in steps:
