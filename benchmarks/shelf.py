@@ -37,8 +37,8 @@ DUE: Mapping[str, Mapping[str, int]] = {"nested": {"intervals": 1}}
 _READS = "time here follows bytes read more than bytes written: {} of its bytes are reads, of AdamW's 28 are 16"
 _GRAPH = _READS + ", and the sweeps read the gradients of two neighbours as well, from the cache"
 REASONS: Mapping[str, str] = {
-    "adafactor": "the last two of its three sweeps take three and four divisions and roots per element: these bind them, "
-    "not memory",
+    "adafactor": "the last two of its three sweeps take three and four divisions and roots per element, and wait for "
+    "these, not for memory",
     "lamb": _READS.format("28 of 40"),
     "neat": _GRAPH.format("20 of 32"),
     "nested": _READS.format("40 of 60"),
