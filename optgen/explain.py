@@ -10,7 +10,7 @@ from typing import TypedDict
 from optgen import compiler
 from optgen.frontends.declared import reach_of
 from optgen.ir import rule_dialect as rule
-from optgen.ir.build import build
+from optgen.ir.build import build, counted
 from optgen.ir.extents import join
 from optgen.ir.rule_types import ValueType, type_of
 from optgen.ir.view import Module, Op, Sweep, Variant, view
@@ -145,7 +145,7 @@ class _Traffic:
 def explain(spec: Spec, given: Mapping[str, Value] | None = None) -> Explanation:
     """What is known of a rule under given values of its hypers, and defaults for the others."""
     checked = compiler.settings(spec, given or {})
-    types = _types(program_of(build(spec)))
+    types = _types(program_of(build(counted(spec, checked))))
     kernels = to_kernels(spec, checked, "float32")
     module = view(kernels)
     situation = _situation(spec, checked)

@@ -72,7 +72,7 @@ KERAS = Dialect(
 def emit(program: Program, dialect: Dialect = JAX) -> str:
     """The source text of a rule's module of array functions."""
     slots = [python_name(start.slot) for start in program.starts]
-    reserved = {*_GIVEN, *_RESERVED, *program.hypers, *program.inputs, *slots}
+    reserved = {*_GIVEN, *_RESERVED, *program.hypers, *program.inputs, *slots, *_gradients(program)}
     vectors = any(_is_vector(value) for v in program.variants for op in v.ops for value in (op.result,) if value)
     vectors = vectors or any(start.extent in _VECTORS for start in program.starts)
     called = {op.word for variant in program.variants for op in variant.ops if op.name == "call"}
@@ -84,6 +84,11 @@ def emit(program: Program, dialect: Dialect = JAX) -> str:
     return "\n".join([*_head(module), "", "", "\n\n\n".join([*module.functions, record]), ""])
 
 
+def _gradients(program: Program) -> list[str]:
+    """Names of the gradients, where a tensor has several."""
+    return [python_name(f"g[{entry}]") for entry in range(program.gradients)]
+
+
 def _is_vector(value: Value) -> bool:
     return value.extent in _VECTORS
 
@@ -92,7 +97,7 @@ def _is_vector(value: Value) -> bool:
 
 
 def _function(module: _Module, names: Names | None = None) -> Function:
-    slots = {"param", "g", *(python_name(start.slot) for start in module.program.starts)}
+    slots = {"param", "g", *_gradients(module.program), *(python_name(start.slot) for start in module.program.starts)}
 
     def wish(value: Value) -> str:
         if value.hint:

@@ -16,7 +16,7 @@ import sympy
 
 from optgen.algebra.terms import BeyondReach, Terms
 from optgen.errors import OptgenError
-from optgen.ir.build import build, state_slots
+from optgen.ir.build import build, counted, state_slots
 from optgen.ir.rule_view import Node, Step, steps_of
 from optgen.passes.pipeline import default_settings, program_of
 from optgen.passes.specialise import Setting, specialise
@@ -72,7 +72,7 @@ def _cells(spec: Spec, other: Spec, claim: Claim) -> Iterator[tuple[_Side, _Side
     free = {name for name, found in values.items() if found == []}
     fixed = {name: spec.hypers[name].accept(value) for name, value in claim.when.items()}
     ours = {name: value for name, value in fixed.items() if not isinstance(value, tuple)}
-    programs = [program_of(build(each)) for each in (spec, other)]
+    programs = [program_of(build(each)) for each in (counted(spec, claim.when), other)]
     while True:
         tried = {name: found or [_somewhere(shared[name])] for name, found in values.items()}
         combinations = [

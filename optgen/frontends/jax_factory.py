@@ -22,6 +22,7 @@ _RUNTIME = "optgen.runtime.jax_transform"
 #: What the namespace has beside factories.
 _ALSO = {
     "optgen.runtime.jax_conversion": ("from_optax", "to_optax"),
+    "optgen.runtime.jax_gradients": ("player_gradients",),
     "optgen.runtime.jax_metrics": ("metrics", "reset_metrics"),
     "optgen.runtime.jax_neutral": ("load_state", "save_state", "state_of"),
     "optgen.runtime.jax_order": ("forward_order",),

@@ -96,6 +96,7 @@ def _hyper(name: str) -> str:
 
 def _settle(spec: Spec) -> str:
     lines = [f'        "{h.name}": {_hyper(h.name)},' for h in spec.hypers.values() if h.kind == "choice"]
+    lines += [f'        "{spec.gradients}": {_hyper(spec.gradients)},'] if spec.gradients else []
     write = Expressions(_hyper)
     lines += [f"        {literal(text)}: {_truth(write.text(c))}," for text, c in conditions(spec).items()]
     head = 'def _settle(hyper: Hypers) -> Settled:\n    """The choices that kernels are built for."""\n'
@@ -181,6 +182,7 @@ def _rule(spec: Spec, found: Needs | None, origin: str, spelling: Spelling) -> s
     lines += ["    folder=str(Path(__file__).parent),", f"    origin={literal(origin)},"]
     lines += [f"    prefix={literal(PREFIX)},"] if spec.evaluates else []
     lines += _tuple("metrics", [literal(metric.name) for metric in spec.metrics]) if spec.metrics else []
+    lines += [f"    gradients={literal(spec.gradients)},"] if spec.gradients else []
     lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
     lines.append(")")
     return fitted(lines)

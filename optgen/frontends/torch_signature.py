@@ -69,6 +69,7 @@ def torch_stub(specs: Iterable[Spec]) -> str:
     lines += ["from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint"]
     lines += ["from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint"]
     lines += [f"from optgen.runtime.torch_depths import {DEPTH_BASE}"] if uses(body, DEPTH_BASE) else []
+    lines += ["from optgen.runtime.torch_gradients import player_gradients as player_gradients"]
     lines += [f"from optgen.runtime.torch_groups import {', '.join(groups)}"] if groups else []
     lines += [f"from optgen.runtime.torch_neutral import {name} as {name}" for name in _STATE]
     lines.append("from optgen.runtime.torch_optimizer import Optimizer, Params")

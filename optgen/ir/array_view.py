@@ -81,6 +81,7 @@ class Program:
     inputs: Sequence[str]
     starts: Sequence[Start]
     variants: Sequence[Variant]
+    gradients: int = 0
 
 
 def view_variant(op: rule.VariantOp) -> Variant:

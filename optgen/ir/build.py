@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, UnknownLoc
 from xdsl.ir import Block, Region, SSAValue
@@ -17,8 +19,9 @@ from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import ExtentAttr, KindAttr, ValueType, type_of
 from optgen.ir.text import location_attr
 from optgen.memo import Recent
+from optgen.runtime.gradients import gradient_slots
 from optgen.runtime.metrics import INTERVAL, sums_of
-from optgen.spec.model import Spec, State
+from optgen.spec.model import Setting, Spec, State
 from optgen.spec.source import in_order
 from optgen.spec.syntax import Assign, Call, Expr, If, Name, Stmt, Text, names_in
 
@@ -30,6 +33,7 @@ MAXIMIZE = "maximize"
 
 
 _BUILT: Recent[Spec, ModuleOp] = Recent(64)
+_COUNTED: Recent[Spec, Spec] = Recent(64)
 
 
 def build(spec: Spec) -> ModuleOp:
@@ -46,6 +50,18 @@ def _build(spec: Spec) -> ModuleOp:
     return module
 
 
+def counted(spec: Spec, settings: Mapping[str, Setting]) -> Spec:
+    """The rule with as many gradients per tensor as settings say. HyperError for a count that its hyper cannot be."""
+    if spec.gradients not in settings:
+        return spec
+    hyper = spec.hypers[spec.gradients]
+    count = hyper.accept(settings[spec.gradients])
+    if count == hyper.default:
+        return spec
+    changed = {**spec.hypers, hyper.name: replace(hyper, default=count)}
+    return _COUNTED.get(spec, count, lambda: replace(spec, hypers=MappingProxyType(changed)))
+
+
 def state_slots(state: State) -> tuple[str, ...]:
     """Names of a state's slots: the state's own, or one per entry of a short vector."""
     if isinstance(state.start, tuple):
@@ -56,7 +72,9 @@ def state_slots(state: State) -> tuple[str, ...]:
 class _Builder:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.text = Expressions(spec.hypers, spec.inputs, spec.line)
+        counts = {spec.gradients: spec.gradient_count} if spec.gradients else {}
+        self.text = Expressions(spec.hypers, spec.inputs, spec.line, counts)
+        self.gradients = gradient_slots(spec.gradient_count)
         self.slots: dict[str, ValueType] = {"param": ELEMENT, "g": ELEMENT}
         self.within = Extent.MODEL  # the extent of the conditions around a statement, taken together
         self.skipped = Extent.MODEL  # and of those under which a `skip` was written before it
@@ -92,7 +110,9 @@ class _Builder:
             self._declare_names()
             for state in spec.states.values():
                 self._types(lambda state=state: self._declare(state), state.name)
-            self.text.variables["param"] = self.text.variables["g"] = Variable((ELEMENT,))
+            self.text.variables["param"] = Variable((ELEMENT,))
+            types, entries = (ELEMENT,) * len(self.gradients), spec.gradient_count or None
+            self.text.variables["g"] = Variable(types, entries)
             self._maximize()
             for name, statements in spec.stages.items():
                 if name == "direction":
@@ -206,7 +226,8 @@ class _Builder:
     def _maximize(self) -> None:
         self.emit.location = UnknownLoc()
         with self._block() as then:
-            self.emit.set("g", self.emit.apply(Function.NEG, self.emit.get("g", ELEMENT)))
+            for name in self.gradients:
+                self.emit.set(name, self.emit.apply(Function.NEG, self.emit.get(name, ELEMENT)))
         flag = self.emit.choice(MAXIMIZE, "true", Extent.TENSOR)
         self.emit.add(rule.IfOp(operands=[flag], regions=[Region(then), Region(Block())]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NoReturn
 
 from xdsl.ir import SSAValue
@@ -17,6 +18,7 @@ from optgen.ir.rule_types import Counter, Metadata, Reduction, Stencil, ValueTyp
 from optgen.ir.text import location_attr
 from optgen.spec.functions import FUNCTIONS
 from optgen.spec.model import Hyper, Input
+from optgen.spec.names import literal_value
 from optgen.spec.syntax import Binary, Boolean, Call, Compare, Expr, Index, Logic, Name, Number, Text, Unary, Vector
 
 #: A scalar value, or the entries of a short vector.
@@ -75,12 +77,17 @@ def with_article(extent: Extent) -> str:
 
 
 class Expressions:
-    """Lowers expressions with the given names in scope."""
+    """Lowers expressions with the given names in scope; `counts` are hypers that stand for a literal."""
 
     def __init__(
-        self, hypers: Mapping[str, Hyper], inputs: Mapping[str, Input], line: Callable[[Location], str]
+        self,
+        hypers: Mapping[str, Hyper],
+        inputs: Mapping[str, Input],
+        line: Callable[[Location], str],
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         self.hypers = hypers
+        self.counts = counts or {}
         self.inputs = inputs
         self.variables: dict[str, Variable] = {}
         self.statement = ""
@@ -129,11 +136,7 @@ class Expressions:
                 return self._compare(expr)
             case Logic(op=op, values=values):
                 function = Function.AND if op == "and" else Function.OR
-                result = self.scalar(values[0])
-                for value in values[1:]:
-                    other = self.scalar(value)
-                    result = self._at(expr).apply(function, result, other)
-                return result
+                return self._each(expr, lambda xs: reduce(lambda a, b: self.emit.apply(function, a, b), xs), *values)
             case Vector(items=items):
                 return tuple(self.scalar(item) for item in items)
             case Index():
@@ -192,6 +195,8 @@ class Expressions:
     def _hyper(self, expr: Expr, hyper: Hyper) -> Word:
         if hyper.kind == "choice":
             self.fail(expr.loc, f'"{hyper.name}" is a choice', f'compare it: {hyper.name} == "{hyper.choices[0]}"')
+        if hyper.name in self.counts:
+            return self.emit.number(self.counts[hyper.name])
         if hyper.kind in ("list", "base"):
             self.fail(expr.loc, f'"{hyper.name}" is a {hyper.kind} hyper, which is not built yet', "use numbers")
         return self.emit.hyper(hyper.name, ValueType.of(Extent(hyper.over), Kind(hyper.kind)))
@@ -212,10 +217,12 @@ class Expressions:
         vector = self.word(expr.base)
         if not isinstance(vector, tuple):
             self.fail(expr.loc, "only a short vector has entries", "a scalar stands for itself: leave the index out")
-        if isinstance(expr.index, Number):
-            if not 0 <= expr.index.value < len(vector) or not isinstance(expr.index.value, int):
-                self.fail(expr.index.loc, f"the vector has entries 0 to {len(vector) - 1}", "entries count from 0")
-            return vector[expr.index.value]
+        entry = literal_value(expr.index)
+        if entry is not None:
+            if not -len(vector) <= entry < len(vector) or not isinstance(entry, int):
+                hint = "entries count from 0, and from -1 backwards"
+                self.fail(expr.index.loc, f"the vector has entries 0 to {len(vector) - 1}", hint)
+            return vector[entry]
         index = self.scalar(expr.index)
         emit, result = self._at(expr), vector[-1]
         for i in range(len(vector) - 2, -1, -1):
@@ -242,12 +249,14 @@ class Expressions:
                 return self._library(expr)
             case "softmax":
                 return self._softmax(expr)
+            case "averages":
+                return self._averages(expr)
             case "repeat":
                 return self._repeat(expr)
             case "sum" | "mean" | "min" | "max" if expr.keyword("over") is None:
                 return self._fold(expr)
             case "sum" | "mean" | "dot" | "norm" | "min" | "max" | "max_abs" | "any" | "all":
-                return self._reduction(expr)
+                return self._each(expr, lambda xs: self._reduction(expr, *xs), *expr.args)
             case _:
                 self.fail(expr.loc, f"{name} is not built yet", "this compiler knows the name but cannot lower it")
 
@@ -279,8 +288,20 @@ class Expressions:
             total = emit.apply(Function.ADD, total, power)
         return tuple(emit.apply(Function.DIV, power, total) for power in powers)
 
+    def _averages(self, expr: Call) -> Word:
+        vector, average, decay = self._vector(expr.args[0]), self.scalar(expr.args[1]), self.scalar(expr.args[2])
+        emit, found = self._at(expr), list[SSAValue]()
+        for entry in vector:
+            share = emit.apply(Function.SUB, emit.number(1), decay)
+            kept, added = emit.apply(Function.MUL, decay, average), emit.apply(Function.MUL, share, entry)
+            average = emit.apply(Function.ADD, kept, added)
+            found.append(average)
+        return tuple(found)
+
     def _repeat(self, expr: Call) -> Word:
         value, times = self.scalar(expr.args[0]), expr.args[1]
+        if isinstance(times, Name) and times.id in self.counts:
+            return (value,) * self.counts[times.id]
         if not isinstance(times, Number) or not isinstance(times.value, int) or not 1 <= times.value <= 64:
             self.fail(times.loc, "the length of a short vector is a literal from 1 to 64", "as in repeat(x, 3)")
         return (value,) * times.value
@@ -326,22 +347,19 @@ class Expressions:
         least = self._at(expr).number(_LEAST_NORM) if eps is None else self.scalar(eps)
         return [count, *abc, least]
 
-    def _reduction(self, expr: Call) -> SSAValue:
+    def _reduction(self, expr: Call, *xs: SSAValue) -> SSAValue:
         over = expr.keyword("over")
         assert isinstance(over, Text)
-        extent, emit = Extent(over.value), self._at(expr)
-        x = self.scalar(expr.args[0])
-        emit = self._at(expr)
+        extent, emit, x = Extent(over.value), self._at(expr), xs[0]
         match expr.function:
             case "dot":
-                x = emit.apply(Function.MUL, x, self.scalar(expr.args[1]))
+                x = emit.apply(Function.MUL, *xs)
             case "norm":
                 x = emit.apply(Function.MUL, x, x)
             case "max_abs":
                 x = emit.apply(Function.ABS, x)
             case _:
                 pass
-        emit = self._at(expr)
         own = type_of(x).extent
         if own is extent or not at_most(extent, own):
             self.fail(

@@ -18,6 +18,7 @@ from optgen.ir.extents import Extent
 from optgen.ir.functions import TABLE
 from optgen.ir.rule_types import Counter, EdgeSum, Metadata, Reduction, Stencil, type_of
 from optgen.ir.world import Array, Graph, Tensor, World, elements_of, matrices_of, slot_shape, value_shape
+from optgen.runtime.gradients import entry_of, is_gradient, stacked
 from optgen.runtime.library_calls import FUNCTIONS
 
 Value = list[Array]
@@ -93,10 +94,9 @@ class Execution:
         self.present = world.present(self.active)
         self.values: dict[SSAValue, Value] = {}
         self.views = [matrices_of(tensor.param, world.matrix).shape for tensor in world.tensors]
-        zero = np.zeros((1, 1, 1))
+        self.gradients = gradients
         self.env: dict[str, Value] = {
             "param": [matrices_of(tensor.param, world.matrix) for tensor in world.tensors],
-            "g": [zero if g is None else matrices_of(g, world.matrix) for g in gradients],
         }
         for name in world.tensors[0].state if world.tensors else ():
             self.env[name] = [self._slot(i, name) for i in range(len(world.tensors))]
@@ -107,6 +107,15 @@ class Execution:
         self.chosen = [True] * len(world.tensors)
         self.yielded: Value = []
         self._graph: Graph | None = None
+
+    def _gradient(self, name: str) -> Value:
+        """One gradient of every tensor, 0 where there is none. Several lie along a first axis."""
+        return [
+            np.zeros((1, 1, 1))
+            if g is None
+            else matrices_of(stacked(g, tensor.param.shape)[entry_of(name)], self.world.matrix)
+            for g, tensor in zip(self.gradients, self.world.tensors, strict=True)
+        ]
 
     def _slot(self, i: int, name: str) -> Array:
         tensor, view = self.world.tensors[i], self.views[i]
@@ -178,16 +187,25 @@ class Execution:
                 self.values[op.results[0]] = self._value(op, mask)
 
     def _set(self, name: str, value: Value, mask: Sequence[bool]) -> None:
-        old = self.env.get(name, value)
+        old = self._get(name) if is_gradient(name) else self.env.get(name, value)
         self.env[name] = [new if m else kept for new, kept, m in zip(value, old, mask, strict=True)]
 
     def _skip(self, mask: Sequence[bool]) -> None:
-        g = list(self.env["g"])
         for i, (m, tensor) in enumerate(zip(mask, self.world.tensors, strict=True)):
             if m and not self.skipped[i]:
                 self.finals[i] = {name: self.env[name][i] for name in ("param", *tensor.state)}
-                self.skipped[i], g[i] = True, np.zeros((1, 1, 1))
-        self.env["g"] = g
+                self.skipped[i] = True
+        for name in filter(is_gradient, self.env):
+            self.env[name] = self._unless_skipped(self.env[name])
+
+    def _get(self, name: str) -> Value:
+        if name in self.env or not is_gradient(name):
+            return self.env[name]
+        return self._unless_skipped(self._gradient(name))
+
+    def _unless_skipped(self, g: Value) -> Value:
+        """A gradient, 0 where a `skip` was reached."""
+        return [np.zeros((1, 1, 1)) if skipped else x for x, skipped in zip(g, self.skipped, strict=True)]
 
     # Values
 
@@ -213,9 +231,10 @@ class Execution:
             case rule.MetadataOp():
                 return self._each([self._metadata(i, op.metadata.data) for i in range(len(tensors))])
             case rule.GetOp():
-                return self.env[op.variable.string_value()]
+                return self._get(op.variable.string_value())
             case rule.OldOp():
-                return self.initial[op.slot.string_value()]
+                slot = op.slot.string_value()
+                return self._gradient(slot) if is_gradient(slot) else self.initial[slot]
             case rule.ApplyOp():
                 meaning = TABLE[op.function.data].meaning
                 operands = [self.values[a] for a in op.args]

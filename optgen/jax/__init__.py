@@ -13,6 +13,7 @@ _NAMESPACE = Namespace(
     "JAX and optax",
     ("jax", "optax"),
     {
+        **attributes("optgen.runtime.jax_gradients", "player_gradients"),
         **attributes("optgen.runtime.jax_metrics", "metrics", "reset_metrics"),
         **attributes("optgen.runtime.jax_neutral", "load_state", "save_state", "state_of"),
         **attributes("optgen.runtime.jax_conversion", "from_optax", "to_optax"),

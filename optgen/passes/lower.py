@@ -39,6 +39,7 @@ from optgen.passes.names import Names, suggest_operand
 from optgen.passes.planner import Call, Plan, Sweep
 from optgen.passes.problem import Planned, Storage, is_element
 from optgen.passes.specialise import Setting, cone
+from optgen.runtime.gradients import gradient_slots
 from optgen.runtime.storage import MASTER
 
 FLOATS: Mapping[str, AnyFloat] = {"float32": f32, "float64": f64, "bfloat16": bf16, "float16": f16}
@@ -58,6 +59,7 @@ class Header:
     hypers: Sequence[str]
     inputs: Sequence[str]
     made_of: str = ""
+    gradients: int = 0
 
 
 def lower(
@@ -73,7 +75,8 @@ def lower(
     variants = [one.lower(its) for one, its in zip(lowered, stages, strict=True)]
     used = {name for variant in variants for name in (a.data for a in variant.slots if isinstance(a, StringAttr))}
     scratch = max((one.scratch for one in lowered), key=len) if lowered else {}
-    for slot in _slots(states, storage, used, list(scratch.values())):
+    gradients = gradient_slots(header.gradients)
+    for slot in _slots(states, storage, used, list(scratch.values()), gradients):
         body.add_op(slot)
     for name, extent in extents.items():
         if name not in totals:
@@ -110,7 +113,11 @@ def _module(header: Header, storage: Storage, body: Block) -> kernel.ModuleOp:
 
 
 def _slots(
-    states: Sequence[rule.DeclareStateOp], storage: Storage, used: set[str], scratch: Sequence[str]
+    states: Sequence[rule.DeclareStateOp],
+    storage: Storage,
+    used: set[str],
+    scratch: Sequence[str],
+    gradients: Sequence[str],
 ) -> list[kernel.SlotOp]:
     def slot(name: str, extent: Extent, dtype: str, role: Role) -> kernel.SlotOp:
         return kernel.SlotOp(
@@ -124,7 +131,7 @@ def _slots(
 
     result = [
         slot("param", Extent.ELEM, storage.param, Role.PARAM),
-        slot("g", Extent.ELEM, storage.gradient, Role.GRADIENT),
+        *(slot(name, Extent.ELEM, storage.gradient, Role.GRADIENT) for name in gradients),
     ]
     counter = slot(STEP, Extent.TENSOR, "float32", Role.COUNTER)
     arrays = [slot(name, Extent.ELEM, storage.compute, Role.SCRATCH) for name in scratch]

@@ -10,7 +10,7 @@ from optgen.errors import UsageError, suggest
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
 from optgen.ir.array_view import Program, view_start, view_variant
-from optgen.ir.build import build
+from optgen.ir.build import build, counted
 from optgen.ir.extents import Extent
 from optgen.memo import Recent
 from optgen.passes.expand_graph import expand_graph
@@ -119,7 +119,7 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
     Such a backend sums in the dtype of the arrays. Reductions are therefore left as written: their algebra expands
     squares, and is only right where sums are carried in float64.
     """
-    tell = watch or _ignore
+    tell, spec = watch or _ignore, counted(spec, settings)
     module = build(spec)
     tell("build", module)
     program = program_of(module)
@@ -133,7 +133,8 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
         title=spec.title,
         matrix=str(spec.matrix),
         digest=spec.digest,
-        settled=facts,
+        settled={**facts, **count_of(spec)},
+        gradients=spec.gradient_count,
         hypers=list(spec.hypers),
         inputs=list(spec.inputs),
         starts=[view_start(s, settings) for s in states_of(program) if s.sym_name.data in live],
@@ -160,7 +161,13 @@ def to_kernels(
     return _to_kernels(spec, settings, dtype, watch)
 
 
+def count_of(spec: Spec) -> dict[str, Setting]:
+    """What is settled of a rule whose tensors have several gradients: how many."""
+    return {spec.gradients: spec.gradient_count} if spec.gradients else {}
+
+
 def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: Watch) -> ModuleOp:
+    spec = counted(spec, settings)
     module = build(spec)
     tell("build", module)
     program = program_of(module)
@@ -181,7 +188,8 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
         class_name=spec.class_name,
         matrix=str(spec.matrix),
         digest=spec.digest,
-        settled=specialised.settled,
+        settled={**specialised.settled, **count_of(spec)},
+        gradients=spec.gradient_count,
         hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
         inputs=[*spec.inputs, *([GRAD_SCALE] if dtypes.scaled else [])],
         made_of=spec.made_of,

@@ -12,6 +12,7 @@ from optgen.ir.extents import Extent
 from optgen.ir.rule_types import type_of
 from optgen.passes.facts import producer
 from optgen.passes.planner import Kind, Plan, Problem, Slot, Value, plan
+from optgen.runtime.gradients import is_gradient
 from optgen.runtime.storage import BYTES as WIDTH
 from optgen.runtime.storage import MASTER, DtypeSet
 
@@ -41,7 +42,7 @@ class Storage:
         """Storage dtype of an element slot."""
         if slot == "param":
             return self.param
-        if slot == "g":
+        if is_gradient(slot):
             return self.gradient
         return self.compute if slot == MASTER else self.states.get(slot, self.compute)
 

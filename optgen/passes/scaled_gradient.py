@@ -22,16 +22,15 @@ from optgen.ir.emitter import Emitter
 from optgen.ir.extents import Extent
 from optgen.ir.functions import Function
 from optgen.passes.rewrite import rebuild_all
+from optgen.runtime.gradients import is_gradient
 from optgen.runtime.storage import GRAD_SCALE
-
-_GRADIENT = "g"
 
 
 def scaled_gradient(module: ModuleOp) -> ModuleOp:
     """The module with every use of the gradient replaced by that of the gradient without its scale."""
 
     def replace(op: Operation, _operands: list[SSAValue], emit: Emitter) -> SSAValue | None:
-        if not isinstance(op, rule.OldOp) or op.slot.string_value() != _GRADIENT:
+        if not isinstance(op, rule.OldOp) or not is_gradient(op.slot.string_value()):
             return None
         factor = emit.apply(Function.DIV, emit.number(1.0), emit.input(GRAD_SCALE, Extent.MODEL))
         factor.name_hint = "unscale"

@@ -29,6 +29,7 @@ from optgen.ir.rule_types import Reduction, ValueType, type_of
 from optgen.ir.text import place_of
 from optgen.passes.describe import describe
 from optgen.passes.facts import Depends, Known, depends, evaluate, producer
+from optgen.runtime.gradients import GRADIENT, is_gradient
 
 Setting = float | int | bool | str
 MAX_VARIANTS = 64
@@ -94,7 +95,8 @@ class _Run:
         states = {op.sym_name.data: op.type for op in body.ops if isinstance(op, rule.DeclareStateOp)}
         param = ValueType.of(Extent.ELEM)
         self.slots = {"param": param, **states}
-        self.env = {name: self.emit.old(name, kind) for name, kind in {**self.slots, "g": param}.items()}
+        self.env = {name: self.emit.old(name, kind) for name, kind in self.slots.items()}
+        self.env |= {name: self.emit.old(name, param) for name in _gradients(program)}
         initial = dict(self.env)
         self._walk(body)
         for value, truth in self.whens:
@@ -153,7 +155,8 @@ class _Run:
             self.frozen[name] = self.env[name] if kept is None else self._where(here, self.env[name], kept)
         self.dead = here if self.dead is None else self._apply(Function.OR, self.dead, here)
         zero = self.emit.number(0.0)
-        self.env["g"] = self._where(here, zero, self.env["g"])
+        for name in filter(is_gradient, self.env):
+            self.env[name] = self._where(here, zero, self.env[name])
 
     def _branch(self, op: rule.IfOp) -> None:
         scalars = chooses_scalars_only(op)
@@ -313,6 +316,12 @@ class _Run:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _gradients(program: rule.ProgramOp) -> list[str]:
+    """Names of the gradients that a program reads, and of a variable that stands for them."""
+    read = (op.variable.string_value() for op in program.walk() if isinstance(op, rule.GetOp))
+    return list(dict.fromkeys((GRADIENT, *filter(is_gradient, read))))
+
+
 def is_shared(op: Operation) -> bool:
     """Whether an operation ties a tensor's step to other tensors: through a graph, layers or the model."""
     match op:
@@ -364,7 +373,7 @@ def _is_element(op: rule.SetOp) -> bool:
     while block is not None and not isinstance(block.parent_op(), rule.ProgramOp):
         parent = block.parent_op()
         block = None if parent is None else parent.parent_block()
-    if name in ("param", "g", "d") or block is None:
+    if name in ("param", "d") or is_gradient(name) or block is None:
         return True
     declared = next((s for s in block.ops if isinstance(s, rule.DeclareStateOp) and s.sym_name.data == name), None)
     return declared is not None and declared.extent.data not in SCALAR_EXTENTS

@@ -11,6 +11,7 @@ import numpy as np
 from optgen.runtime import array_program
 from optgen.runtime.arrangement import Layers
 from optgen.runtime.array_program import Arrays, Each, Program, Slot, Tensor, Variant, World
+from optgen.runtime.gradients import GRADIENT
 from optgen.runtime.graph import Graph, neighbours, refuse_unconnected, roles_of
 from optgen.runtime.rule_info import UNITS, Meta, RuleInfo
 
@@ -159,8 +160,8 @@ def _world(plan: Plan, tensors: Sequence[Tensor]) -> World:
 def _tensor(plan: Plan, leaf: Leaf, row: Row, shared: Mapping[str, Value]) -> Tensor:
     arrays, slots = plan.arrays, {slot.name for slot in leaf.slots}
     given: Row = {**shared, **leaf.own, **metadata(leaf.meta), **{k: v for k, v in row.items() if k not in slots}}
-    for name in ("param", "g"):
-        given[name] = _seen(plan, leaf, "elem", arrays.cast(row[name], leaf.compute))
+    for name, value in (("param", row["param"]), *_gradients(leaf, row["g"])):
+        given[name] = _seen(plan, leaf, "elem", arrays.cast(value, leaf.compute))
     for slot in leaf.slots:
         value = row[slot.name]
         value = arrays.cast(value, leaf.compute) if slot.kind == "float" else arrays.counter(value, leaf.compute)
@@ -168,6 +169,13 @@ def _tensor(plan: Plan, leaf: Leaf, row: Row, shared: Mapping[str, Value]) -> Te
     given["step"] = arrays.counter(shared["step"], leaf.compute)
     given["t"] = arrays.counter(row["updates"] + 1 if "updates" in row else shared["step"], leaf.compute)
     return Tensor(given, leaf.layer, leaf.meta)
+
+
+def _gradients(leaf: Leaf, g: Value) -> list[tuple[str, Value]]:
+    """The gradient, and where there are several, along a first axis, each by its name."""
+    if len(g.shape) == len(leaf.shape):
+        return [(GRADIENT, g), (f"{GRADIENT}_0", g)]
+    return [(f"{GRADIENT}_{entry}", g[entry]) for entry in range(g.shape[0])]
 
 
 def metadata(meta: Meta) -> Row:

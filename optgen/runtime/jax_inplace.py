@@ -157,7 +157,9 @@ def taken_apart(param: Param, row: Row) -> list[Row]:
     """A row per leaf of an array."""
     if param.layers is None:
         return [row]
-    return [{name: value[i] for name, value in row.items()} for i in range(param.layers)]
+    behind = row["g"].ndim - row["param"].ndim  # several gradients have an axis before that of layers
+    apart = {"g": jnp.moveaxis(row["g"], behind, 0), **{name: x for name, x in row.items() if name != "g"}}
+    return [{name: value[i] for name, value in apart.items()} for i in range(param.layers)]
 
 
 def put_together(param: Param, before: Row, new: Sequence[Row]) -> Row:

@@ -28,7 +28,7 @@ from optgen.runtime.storage import BYTES, DtypeSet
 from optgen.runtime.tables import Tables, TensorInfo
 
 BACKEND, DEVICE = "numba", "cpu"
-PARAM, GRADIENT = 0, 1
+PARAM = 0
 _COUNTER = np.float32
 
 
@@ -250,14 +250,18 @@ class Kernels:
         places: list[tuple[int, int, int]] = []
         casts: list[_Cast] = []
 
-        def place(array: int, buffer: int, column: int, step: int) -> None:
+        def place(array: int, buffer: int, column: int, step: int, first: int = 0) -> None:
             rows = self._row[params[array].leaves]
-            places.extend((int(row) * width + column, buffer, i * step) for i, row in enumerate(rows))
+            places.extend((int(row) * width + column, buffer, (first + i) * step) for i, row in enumerate(rows))
+
+        slots = self.modules[0].manifest["slots"]
+        columns = [column for column, slot in enumerate(slots) if slot["role"] == "gradient"]
 
         for i, (param, gradient) in enumerate(zip(params, layout.gradients, strict=True)):
             numel = plan.leaves[param.first].meta.numel if param.leaves else 0
             place(i, i, PARAM, numel * BYTES[param.dtype])
-            place(i, layout.in_place + i, GRADIENT, numel * BYTES[gradient])
+            for entry, column in enumerate(columns):
+                place(i, layout.in_place + i, column, numel * BYTES[gradient], entry * len(param.leaves))
         for at, (i, name, dtype) in enumerate(layout.slots, len(params)):
             first, count = params[i].first, len(params[i].leaves)
             column, slot = next((c, s) for c, s in enumerate(self._manifest_of(first)["slots"]) if s["name"] == name)

@@ -14,6 +14,7 @@ from optgen.errors import UsageError
 from optgen.runtime import array_step
 from optgen.runtime.array_program import Program, Slot, Value
 from optgen.runtime.array_step import Leaf, Plan, Row, metadata, slot_dtype, slot_shape
+from optgen.runtime.gradients import fits
 from optgen.runtime.jax_inplace import Site, taken_apart
 from optgen.runtime.jax_layers import Laid, Param
 from optgen.runtime.jax_program import ARRAYS
@@ -72,19 +73,28 @@ def _flat(treedef: Any, tree: Any, what: str) -> list[Any]:
         raise UsageError(f"{what} and the parameters are different trees: {error}") from None
 
 
-def gradients(grads: Any, treedef: Any, laid: Laid) -> list[Any]:
-    """The gradients in the order of the parameters. UsageError names one that cannot be."""
+def gradients(grads: Any, treedef: Any, laid: Laid, count: int = 0) -> list[Any]:
+    """The gradients in the order of the parameters, of rules that take several so many along a first axis.
+    UsageError names one that cannot be."""
     found = _flat(treedef, grads, "the gradients")
     for param, gradient in zip(laid.params, found, strict=True):
         if gradient is None:
             raise UsageError(f'"{param.name}" has no gradient; mask such parameters out (optax.masked)')
-        if jnp.shape(gradient) != param.shape:
+        if count and not fits(jnp.shape(gradient), param.shape, count):
+            raise UsageError(
+                f'the gradients of "{param.name}" are {jnp.shape(gradient)}; with {laid.plan.rule.gradients}={count} '
+                f"they must be {(count, *param.shape)}"
+            )
+        if not count and jnp.shape(gradient) != param.shape:
             raise UsageError(f'the gradient of "{param.name}" is {jnp.shape(gradient)}, the parameter {param.shape}')
         if not jnp.issubdtype(jnp.result_type(gradient), jnp.floating):
             raise UsageError(
                 f'the gradient of "{param.name}" is {jnp.result_type(gradient)}; it must be floating-point'
             )
-    return [jnp.asarray(gradient) for gradient in found]
+    arrays = [jnp.asarray(gradient) for gradient in found]
+    if count:
+        return [g.reshape(count, *param.shape) for g, param in zip(arrays, laid.params, strict=True)]
+    return arrays
 
 
 def checked_leaf(name: str, leaf: object) -> jax.Array:

@@ -167,7 +167,7 @@ class _Engine:
         if params is None:
             raise UsageError(f"{self.rule.name} needs the parameters: call update(grads, state, params)")
         arrays, treedef, laid = self._laid(params)
-        gradients = jax_step.gradients(grads, treedef, laid)
+        gradients = jax_step.gradients(grads, treedef, laid, self.rule.gradient_count(self.static))
         inputs = self._inputs(extra)
         hypers = self._hypers(state.count)
         traced = {name: jnp.asarray(x) for name, x in hypers.items() if not isinstance(x, bool | int | float | str)}

@@ -13,6 +13,7 @@ from optgen.runtime import array_modules, array_step
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_program import Each, Program, Slot, Value
 from optgen.runtime.array_step import Leaf, Plan, Row
+from optgen.runtime.gradients import fits
 from optgen.runtime.graph import Graph
 from optgen.runtime.keras_arrays import ARRAYS
 from optgen.runtime.keras_layers import arranged, path_of
@@ -145,9 +146,13 @@ class Layout:
         self, values: Mapping[str, Value], step: Value, gradients: Mapping[int, Value], variables: Sequence[Variable]
     ) -> list[tuple[Variable, Value]]:
         """New values of variables and state, from the gradients of some variables by their numbers."""
+        count = self.rule.gradient_count(values)
         for index, gradient in gradients.items():
-            if tuple(gradient.shape) != tuple(variables[index].shape):
-                found, wanted = tuple(gradient.shape), tuple(variables[index].shape)
+            found, wanted = tuple(gradient.shape), tuple(variables[index].shape)
+            if count and not fits(found, wanted, count):
+                words = f"{found}; with {self.rule.gradients}={count} they must be {(count, *wanted)}"
+                raise GradientError(f'the gradients of "{self.paths[index]}" are {words}')
+            if not count and found != wanted:
                 raise GradientError(f'the gradient of "{self.paths[index]}" is {found}, the variable {wanted}')
         updates = self._updates()
         new: list[tuple[Variable, Value]] = []
@@ -200,7 +205,8 @@ class Layout:
         own = {name: ARRAYS.counter(x, part.leaf.compute) for name, x in values.items() if not isinstance(x, str)}
         row: Row = {**own, **part.leaf.own, "param": param, "g": gradients.get(index)}
         if row["g"] is None:
-            row["g"] = ops.zeros_like(param)
+            count = self.rule.gradient_count(values)
+            row["g"] = ops.zeros((count, *part.leaf.shape), param.dtype) if count else ops.zeros_like(param)
         row |= {name: ops.convert_to_tensor(variable) for name, variable in self.slots[index].items()}
         if updates is not None:
             row["updates"] = updates[index]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from optgen.errors import UsageError, suggest
 
@@ -19,7 +19,7 @@ HyperValue: TypeAlias = Number | str | tuple[float | int, ...]
 #: Values of a group's hyper-parameters by the rule's own names. Which type a value has is its kind's affair, so that
 #: the conditions of a rule read as they are written.
 Hypers: TypeAlias = Mapping[str, Any]
-Settled: TypeAlias = dict[str, bool | str]
+Settled: TypeAlias = dict[str, bool | int | str]
 
 #: What the step of one element depends on, from itself alone to every tensor of the model.
 Reach: TypeAlias = Literal["elem", "tensor", "layer", "model"]
@@ -191,6 +191,7 @@ class RuleInfo:
     of a parameter's updates matters beyond the first. `evaluation` is the rule that sets the weights to evaluate with;
     names of its files in `folder` begin with its `prefix`. `metrics` are the names of what it measures of itself.
     `quirks` are what a front end does as published code does, each while a condition on hypers holds.
+    `gradients` names the hyper that counts the gradients of every tensor, where there are several.
     """
 
     name: str
@@ -222,6 +223,11 @@ class RuleInfo:
     evaluation: RuleInfo | None = None
     metrics: tuple[str, ...] = ()
     quirks: Mapping[str, Callable[[Hypers], bool]] = field(default_factory=_no_quirks)
+    gradients: str = ""
+
+    def gradient_count(self, hypers: Hypers) -> int:
+        """How many gradients a tensor has, along a first axis; 0 where it has one, and no axis for it."""
+        return int(cast(int, hypers[self.gradients])) if self.gradients else 0
 
     def hyper(self, name: str) -> HyperInfo:
         """The hyper-parameter of that name."""

@@ -21,20 +21,17 @@ from optgen.runtime import torch_checks, torch_storage
 from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.gpu_library import check_capturable
 from optgen.runtime.gpu_tables import GpuTables
-from optgen.runtime.modules import REFERENCE
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.storage import GRAD_SCALE, MASTER
-from optgen.runtime.tables import Tables
 from optgen.runtime.torch_cut import CUT, cut_message
 from optgen.runtime.torch_groups import Group, Options, check_shared, entry, flat, hypers_of, settle, where
-from optgen.runtime.torch_library import TorchLibrary
 from optgen.runtime.torch_plan import Part, Plan, hyper_row
-from optgen.runtime.torch_reference import ReferenceTables
 from optgen.runtime.torch_resident import Residents, on_device, residents, rows_but
 from optgen.runtime.torch_slots import Counters, Flag, signature, watched
 from optgen.runtime.torch_state import STEP, Schema, Slots, materialise
+from optgen.runtime.torch_tables import tables_of
 
-PARAM, GRADIENT = 0, 1
+PARAM = 0
 
 Rows: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.float64]
@@ -95,13 +92,15 @@ class Bound:
         self.part = part
         self.indices = np.array(part.members, dtype=np.int64)
         self.whole = len(part.members) == len(plan.members)
-        self.tables = _tables(plan, part, options, count)
+        self.tables = tables_of(plan, part, options, count)
         self.hypers: list[str] = list(part.modules[0].manifest["hypers"])
         self.inputs: list[str] = list(part.modules[0].manifest["inputs"])
         self.columns = [
             [(j, str(s["name"])) for j, s in enumerate(module.manifest["slots"]) if s["role"] in ("state", "counter")]
             for module in part.modules
         ]
+        slots = part.modules[0].manifest["slots"]
+        self.gradients = [j for j, slot in enumerate(slots) if slot["role"] == "gradient"]
         groups = [plan.members[i].group for i in part.members]
         self.rows_of_group = {
             group: np.array([row for row, g in enumerate(groups) if g == group]) for group in dict.fromkeys(groups)
@@ -160,35 +159,9 @@ class Bound:
                 self.tables.set_layout(row, column, _strides(strides, shape))
 
 
-def _tables(plan: Plan, part: Part, options: Options, count: StepCount | None) -> Tables | GpuTables | ReferenceTables:
-    if plan.backend == REFERENCE:
-        return ReferenceTables(plan, part, options.laplacian, options.coupling)
-    if part.modules[0].kernels:
-        device = plan.members[part.members[0]].param.device
-        return GpuTables(
-            part.modules,
-            plan.infos(part),
-            part.module_of,
-            device,
-            edges=plan.edges,
-            laplacian=options.laplacian,
-            coupling=options.coupling,
-            numbers=part.members,
-            seed=options.storage.seed,
-            strict=options.strict,
-            counter=None if count is None else count.on(device),
-        )
-    return Tables(
-        part.modules,
-        plan.infos(part),
-        part.module_of,
-        edges=plan.edges,
-        laplacian=options.laplacian,
-        coupling=options.coupling,
-        numbers=part.members,
-        seed=options.storage.seed,
-        library=TorchLibrary(),
-    )
+def _places(grads: Sequence[Tensor | None], number: int) -> list[int]:
+    """Addresses of one gradient of each stack."""
+    return [0 if g is None else g.data_ptr() + number * g.stride(0) * g.element_size() for g in grads]
 
 
 def _strides(strides: tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...] | None:
@@ -243,6 +216,7 @@ class Binding:
         self.all_active = [True] * len(self.params)
         self.active: list[bool] = []
         self.stepped = self.params
+        self.stack = 0
         self.pointers: list[int] = []
         self.strides: list[tuple[int, ...]] = []
         self.done = self.counted = 0
@@ -327,12 +301,14 @@ class Binding:
             for own, column, numbers in bound.own_values.get(values.index, ()):
                 bound.tables.hyper[own, column] = numbers
 
-    def gradients(self, given: Sequence[Tensor | None] | None = None) -> bool:
+    def gradients(self, given: Sequence[Tensor | None] | None = None, stack: int = 0) -> bool:
         """Takes over the gradients' addresses and strides. GradientError, with nothing taken, if one cannot be used.
 
         True if they are of other dtypes than the kernels', and then nothing was taken. `given` stand for the
-        parameters' own.
+        parameters' own; each is a `stack` of so many along its first axis, if there is one.
         """
+        if stack != self.stack:
+            self.stack, self.pointers, self.strides = stack, [], []
         grads: list[Any] = [param.grad for param in self.params] if given is None else list(given)
         active = self.all_active
         try:
@@ -342,7 +318,7 @@ class Binding:
             active = [grad is not None for grad in grads]
             dense = [grad for grad in grads if grad is not None]
             if any(grad.layout != torch.strided for grad in dense):
-                torch_checks.check_gradients(self.params, grads, self.names)
+                torch_checks.check_gradients(self.params, grads, self.names, self.stack)
             pointers = [0 if grad is None else grad.data_ptr() for grad in grads]
             strides = [() if grad is None else grad.stride() for grad in grads]
         if pointers != self.pointers or strides != self.strides:
@@ -364,28 +340,35 @@ class Binding:
         shape: these strides were seen with that shape before.
         """
         every = grads
-        expected = (self.signature[0], self.signature[2], self.gradient_dtypes, self.numels)
+        axis, times = ((self.stack,), self.stack) if self.stack else ((), 1)
+        wanted = [torch.Size((*axis, *shape)) for shape in self.signature[0]] if axis else self.signature[0]
+        numels = [times * numel for numel in self.numels] if axis else self.numels
+        expected = (wanted, self.signature[2], self.gradient_dtypes, numels)
         if active is not self.all_active:
             expected = tuple(list(compress(column, active)) for column in expected)
             grads = list(compress(grads, active))
         shapes, devices, dtypes, numels = expected
         fits = [g.numel() for g in grads] == numels if same_strides else [g.shape for g in grads] == shapes
         if not fits or [g.dtype for g in grads] != dtypes or [g.device for g in grads] != devices:
-            torch_checks.check_gradients(self.params, every, self.names)
+            torch_checks.check_gradients(self.params, every, self.names, self.stack)
             return False
         return True
 
     def _take(self, grads: Sequence[Tensor | None], pointers: list[int], strides: list[tuple[int, ...]]) -> None:
-        for bound in self.bound:
-            chosen = pointers if bound.whole else np.array(pointers, dtype=np.int64)[bound.indices]
-            bound.tables.address[:, GRADIENT] = chosen
+        for number in range(self.stack or 1):
+            places = _places(grads, number) if number else pointers
+            for bound in self.bound:
+                chosen = places if bound.whole else np.array(places, dtype=np.int64)[bound.indices]
+                bound.tables.address[:, bound.gradients[number]] = chosen
         if strides != self.strides:
             before = self.strides or [None] * len(strides)
             for bound in self.bound:
                 for row, i in enumerate(bound.part.members):
                     grad = grads[i]
                     if strides[i] != before[i] and grad is not None:
-                        bound.tables.set_layout(row, GRADIENT, _strides(strides[i], grad.shape))
+                        own, shape = (strides[i][1:], grad.shape[1:]) if self.stack else (strides[i], grad.shape)
+                        for column in bound.gradients:
+                            bound.tables.set_layout(row, column, _strides(own, shape))
         self.pointers, self.strides = pointers, strides
 
     def set_inputs(self, inputs: Mapping[str, object], grad_scale: object = None) -> None:

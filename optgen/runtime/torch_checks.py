@@ -220,16 +220,18 @@ def _share_memory(a: Tensor, b: Tensor) -> bool:
     return bool(np.intersect1d(_addresses(a), _addresses(b)).size)
 
 
-def check_gradients(params: Sequence[Tensor], grads: Sequence[Tensor | None], names: Sequence[str]) -> None:
-    """Raises a GradientError for the first gradient that cannot be stepped with."""
+def check_gradients(
+    params: Sequence[Tensor], grads: Sequence[Tensor | None], names: Sequence[str], stack: int = 0
+) -> None:
+    """Raises a GradientError for the first gradient, or stack of so many, that cannot be stepped with."""
     for param, grad, name in zip(params, grads, names, strict=True):
         if grad is not None:
-            problem = _problem(param, grad)
+            problem = _problem(param, grad, stack)
             if problem:
-                raise GradientError(f"the gradient of {name} {problem}")
+                raise GradientError(f"the {'gradients' if stack else 'gradient'} of {name} {problem}")
 
 
-def _problem(param: Tensor, grad: Tensor) -> str:
+def _problem(param: Tensor, grad: Tensor, stack: int) -> str:
     if grad.layout != torch.strided:
         kind = "sparse" if "sparse" in str(grad.layout) else str(grad.layout)
         return f"is {kind}; only dense gradients are served: make it so with `param.grad = param.grad.to_dense()`"
@@ -239,7 +241,10 @@ def _problem(param: Tensor, grad: Tensor) -> str:
         return f"is on {grad.device} and the parameter on {param.device}; move it to the parameter's device"
     if grad.dtype != param.dtype and not computed(param.dtype, grad.dtype):
         return f"is {grad.dtype} and the parameter {param.dtype}; convert it to the parameter's dtype"
-    if grad.shape != param.shape:
+    if stack and grad.shape != (stack, *param.shape):
+        wanted = (stack, *param.shape)
+        return f"have shape {tuple(grad.shape)}; {stack} of a parameter of shape {tuple(param.shape)} have {wanted}"
+    if not stack and grad.shape != param.shape:
         return f"has shape {tuple(grad.shape)} and the parameter {tuple(param.shape)}"
     return ""
 

@@ -26,6 +26,7 @@ from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_compiled import Given, Traced, queue
 from optgen.runtime.torch_evaluation import EvaluationWeights
+from optgen.runtime.torch_gradients import stacked
 from optgen.runtime.torch_groups import DEPTHS, NAMES, PLAYERS, Depths, Edge, Group, Options, PerParameter, Players
 from optgen.runtime.torch_metrics import Metrics
 from optgen.runtime.torch_plan import Plan, plan
@@ -133,11 +134,16 @@ class Optimizer(EvaluationWeights, Metrics):
         """Updates every parameter that has a gradient, in place, and returns the closure's loss.
 
         `inputs` are the values that the rule reads at each step; an input called `loss` is taken from the closure.
+        Rules that take several gradients per parameter get them as `gradients`, along a first axis, by the names of
+        parameters or in their order; one alone may be the parameters' own.
         Raises before anything is changed if a gradient or a hyper-parameter cannot be used. An exception from outside
         (Ctrl-C, no memory) leaves all parameters and all state as before the step, or all as after it, and then
         `global_step` counts it; PartialStepError, now and until a state is loaded, where neither could be had.
         """
+        gradients = inputs.pop("gradients", None)
         if torch.compiler.is_compiling():
+            if gradients is not None:
+                raise UsageError("a step with gradients= is taken outside torch.compile")
             return queue(self._traced, closure, inputs)
         self._check_whole()
         self._check_training("step()")
@@ -147,7 +153,7 @@ class Optimizer(EvaluationWeights, Metrics):
                 loss = closure()
             if "loss" not in inputs and any(given.name == "loss" for given in self.RULE.inputs):
                 inputs["loss"] = loss
-        self._advance(inputs, None)
+        self._advance(inputs, None, gradients)
         return loss
 
     def step_on(self, given: Given) -> None:
@@ -156,7 +162,7 @@ class Optimizer(EvaluationWeights, Metrics):
         self._check_training("step()")
         self._advance(dict(zip((each.name for each in self.RULE.inputs), given.inputs, strict=True)), given)
 
-    def _advance(self, inputs: Mapping[str, object], given: Given | None) -> None:
+    def _advance(self, inputs: Mapping[str, object], given: Given | None, gradients: object = None) -> None:
         """One step, on tensors that are given or on the optimizer's own."""
         scaling = scaling_of(self)
         if scaling is not None and scaling.decided_on_device and self._current().plan.counts_here:
@@ -165,7 +171,7 @@ class Optimizer(EvaluationWeights, Metrics):
             return
         step = self._global_step + 1
         try:
-            binding = self._ready(inputs, scaling, given)
+            binding = self._ready(inputs, scaling, given, gradients)
             binding.run(step, None if scaling is None else scaling.finite(binding.devices))
             self._global_step = step
         except BaseException:
@@ -177,7 +183,9 @@ class Optimizer(EvaluationWeights, Metrics):
                     self._global_step = step
             raise
 
-    def _ready(self, inputs: Mapping[str, object], scaling: Scaling | None, given: Given | None) -> Binding:
+    def _ready(
+        self, inputs: Mapping[str, object], scaling: Scaling | None, given: Given | None, gradients: object
+    ) -> Binding:
         """The binding with all that the groups, the gradients, a scaler and the caller say now."""
         if scaling is not None:
             self._scale(scaling)
@@ -187,12 +195,14 @@ class Optimizer(EvaluationWeights, Metrics):
         else:
             if binding is None or binding.stale(self.param_groups, self.state):
                 binding = self._bind()
+            taken, stack = self._gradients(binding, gradients)
             if binding.refresh():
-                binding.gradients()
+                if not stack:
+                    binding.gradients()
                 binding = self._bind()
-            if binding.gradients():
+            if binding.gradients(taken, stack):
                 binding = self._bind()
-                if binding.gradients():
+                if binding.gradients(taken, stack):
                     raise GradientError("a gradient changed while the step looked at it")
             self._trace(binding)
         scaled = scaling is not None and self._options.storage.scaled
@@ -200,6 +210,14 @@ class Optimizer(EvaluationWeights, Metrics):
         if scaling is not None and not scaled:
             scaling.unscale(binding.stepped)
         return binding
+
+    def _gradients(self, binding: Binding, given: object) -> tuple[list[Tensor | None] | None, int]:
+        """Stacks of gradients that a step was given and their length; None and 0 for the parameters' own."""
+        rule, count = self.RULE, 0
+        if rule.gradients and self.param_groups:
+            count = rule.gradient_count(torch_groups.hypers_of(rule, self.param_groups[0], 0))
+        found = stacked(rule, count, given, binding.params, binding.names)
+        return found, 0 if found is None else count
 
     def _placed(self, given: Given) -> Binding:
         """The binding on tensors that a compiled graph gives. UsageError where the graph was made for another state."""

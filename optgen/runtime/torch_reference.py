@@ -206,7 +206,10 @@ class ReferenceTables:
             for j, slot in enumerate(self._slots[i])
             if slot["role"] in ("param", "state") and (self.address[i, j] or 0 in self._shape(i, slot))
         }
-        gradient = self._numbers(i, 1) if self._active[i] else None
+        gradients = [j for j, slot in enumerate(self._slots[i]) if slot["role"] == "gradient"]
+        gradient = np.stack([self._numbers(i, j) for j in gradients]) if self._active[i] else None
+        if gradient is not None and not self._plan.rule.gradients:
+            gradient = gradient[0]
         counter = next(j for j, slot in enumerate(self._slots[i]) if slot["role"] == "counter")
         return ReferenceTensor(self._infos[i], self._hypers_of(i), values, gradient, int(self._view(i, counter)[()]))
 

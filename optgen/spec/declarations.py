@@ -32,6 +32,7 @@ from optgen.spec.vocabulary import (
     HYPER_KEYS,
     INPUT_KEYS,
     MATRICES,
+    MOST_GRADIENTS,
     PER_PARAMETER,
     QUIRKS,
     RESPELLED,
@@ -214,6 +215,26 @@ def read_inputs(top: Fields) -> Mapping[str, Input]:
             hint = suggest(extent, EXTENTS) or "extents are " + ", ".join(EXTENTS)
             top.report.error(place, f'unknown extent "{extent}"', hint)
     return MappingProxyType(found)
+
+
+def read_gradients(top: Fields, hypers: Mapping[str, Hyper], kind: str) -> str:
+    """The hyper that counts the gradients of a tensor, or nothing."""
+    name = top.word("gradients")
+    if not name:
+        return ""
+    where, hyper = top.at("gradients"), hypers.get(name)
+    if kind != "rule":
+        top.report.error(where, "only a rule says how many gradients a tensor has", "remove `gradients:`")
+    elif hyper is None:
+        hint = suggest(name, hypers) or f'declare it: `{name}: {{default: 1, domain: "int [1, 16]", over: model}}`'
+        top.report.error(where, f'"{name}" is no hyper', hint)
+    else:
+        domain = hyper.domain
+        counts = domain is not None and domain.kind == "int" and domain.low >= 1 and domain.high <= MOST_GRADIENTS
+        if not counts or hyper.over != "model":
+            hint = f'as in `{name}: {{default: 1, domain: "int [1, {MOST_GRADIENTS}]", over: model}}`'
+            top.report.error(where, f'"{name}" must count, from 1 to at most {MOST_GRADIENTS}, over the model', hint)
+    return name if hyper is not None else ""
 
 
 def read_metrics(top: Fields, key: str = "metrics") -> tuple[Metric, ...]:

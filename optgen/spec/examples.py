@@ -11,7 +11,7 @@ from optgen.errors import Location, suggest
 from optgen.spec.declarations import Checker
 from optgen.spec.document import Listing, Node, Table, Word
 from optgen.spec.fields import Fields, read_expression, read_setting, resolve
-from optgen.spec.model import SINGLE, Array, Example, Input, Setting
+from optgen.spec.model import SINGLE, Array, Example, Hyper, Input, Setting
 from optgen.spec.source import Report
 from optgen.spec.syntax import Expr, Name, walk
 
@@ -22,13 +22,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Context:
-    """What an example is checked against. A transform's example also sets the rule it joins."""
+    """What an example is checked against. A transform's example also sets the rule it joins.
+
+    `gradients` counts the gradients of every tensor, which have an axis then.
+    """
 
     inputs: Mapping[str, Input]
     expected: tuple[str, ...]
     transform: bool
     check: Checker
     check_rule: Callable[[str, Location], None]
+    gradients: Hyper | None = None
 
 
 def read_examples(top: Fields, context: Context) -> tuple[Example, ...]:
@@ -52,6 +56,16 @@ class _Reader:
         self.context = context
         self.inputs = ("g", *context.inputs)
         self.single = False
+        self.axis = self.first_axis()
+
+    def first_axis(self) -> Shape:
+        """The axis that gradients have before those of param."""
+        hyper = self.context.gradients
+        if hyper is None:
+            return ()
+        node = self.fields.get(hyper.name)
+        count = hyper.default if node is None else read_setting(self.report, node, f'"{hyper.name}"')
+        return (count,) if isinstance(count, int) else ()
 
     def read(self) -> Example | None:
         before = len(self.report)
@@ -125,11 +139,13 @@ class _Reader:
             self.report.error(entries[extra].loc, f'"{name}" has a tensor "{extra}" that "param" has not', hint)
         exact = declared is None or declared.extent == "elem"
         known = {tensor: entry for tensor, entry in entries.items() if tensor in param}
-        return MappingProxyType({tensor: self.per_step(known[tensor], param[tensor], exact) for tensor in known})
+        axis = self.axis if name == "g" else ()
+        shapes = {tensor: (*axis, *shape_of(param[tensor])) if exact else None for tensor in known}
+        return MappingProxyType({tensor: self.per_step(known[tensor], shapes[tensor]) for tensor in known})
 
-    def per_step(self, node: Node, param: Array, exact: bool) -> Feed:
-        """One step of the shape of `param`, or a list of steps."""
-        shape = shape_of(param) if exact else None
+    def per_step(self, node: Node, shape: Shape | None) -> Feed:
+        """One step of a shape (None: of any), or a list of steps."""
+        exact = shape is not None
         if isinstance(node, Word):
             return (self.entry(node, shape),)
         if exact and isinstance(node, Listing) and _written_shape(node) == shape:
@@ -151,7 +167,11 @@ class _Reader:
         array = self.array(node)
         if shape is not None and shape_of(array) != shape:
             message = f"numbers of shape {list(shape_of(array))}, where param has {list(shape)}"
-            self.report.error(node.loc, message, "an input has param's shape, or is a list of such, one per step")
+            hint = "an input has param's shape, or is a list of such, one per step"
+            if self.context.gradients is not None:
+                message = f"numbers of shape {list(shape_of(array))}, where {list(shape)} is meant"
+                hint = f"g has an axis of {self.context.gradients.name} before those of param"
+            self.report.error(node.loc, message, hint)
         return array
 
     def formula(self, node: Node) -> Expr | None:

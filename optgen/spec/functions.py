@@ -89,6 +89,9 @@ def _others() -> list[Function]:
         Function("laplacian", "graph", 1, 1, "the graph Laplacian of x over the players"),
         Function("neighbors", "graph", 1, 1, "the weighted sum of x over each player's neighbours"),
         Function("repeat", "vector", 2, 2, "a short vector of n times x"),
+        Function(
+            "averages", "vector", 3, 3, "a = decay*a + (1 - decay)*v[i] after each entry, from a start: (v, a, decay)"
+        ),
         Function("softmax", "vector", 1, 1, "exp(v)/sum(exp(v)) of a short vector"),
         *(Function(name, "meta", 1, 1, doc) for name, doc in meta.items()),
         Function("zeros_like", "start", 1, 1, "zeros of the extent of x"),

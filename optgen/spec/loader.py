@@ -19,6 +19,7 @@ from optgen.spec.composition import Find, Heading, is_path, join_named, read_com
 from optgen.spec.declarations import (
     read_cautions,
     read_claims,
+    read_gradients,
     read_hypers,
     read_inputs,
     read_matrix,
@@ -207,7 +208,7 @@ def _written(top: Fields, text: str = "") -> Spec:
     otherwise = top.word("else")
     if otherwise:
         check_rule_name(top, otherwise, top.at("else"))
-    name = _rule_name(top)
+    name, gradients = _rule_name(top), read_gradients(top, hypers, kind)
     metrics, evaluate = read_metrics(top), top.expression("eval")
     stages, stages_read = _stages(top, kind == "rule", [metric.value for metric in metrics])
     arguments = checks.optional_arguments(stages)
@@ -229,6 +230,7 @@ def _written(top: Fields, text: str = "") -> Spec:
         states=states,
         stages=stages,
         evaluate=evaluate,
+        gradients=gradients,
         claims=read_claims(
             top,
             setting_checker(report, hypers, arguments, "the claim"),
@@ -242,6 +244,7 @@ def _written(top: Fields, text: str = "") -> Spec:
                 kind == "transform",
                 setting_checker(report, hypers, arguments, "the example"),
                 lambda rule, where: check_rule_name(top, rule, where),
+                hypers.get(gradients),
             ),
         ),
         metrics=metrics,

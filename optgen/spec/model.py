@@ -251,6 +251,7 @@ class Spec:
     A rule joined of several texts lists them in `parts`; its `text` holds them all and can be read by itself, and its
     `path` is what `load` takes to join them again. Positions lie in `source`, where that is not `text`: in a rule
     written as Python, whose `text` is its YAML. One that `evaluates` sets weights to evaluate with, and steps nothing.
+    `gradients` names the hyper that counts the gradients of every tensor, along a first axis; empty for one without.
     """
 
     name: str
@@ -281,6 +282,12 @@ class Spec:
     source: str = field(default="", compare=False, repr=False)
     evaluates: bool = False
     quirks: Mapping[str, Expr] = field(default_factory=lambda: MappingProxyType[str, Expr]({}))
+    gradients: str = ""
+
+    @property
+    def gradient_count(self) -> int:
+        """How many gradients a tensor has by default; 0 where it has one, and no axis for it."""
+        return int(float(str(self.hypers[self.gradients].default))) if self.gradients else 0
 
     @property
     def own_part(self) -> Part:

@@ -26,6 +26,7 @@ TOP_KEYS = (
     "require",
     "warn",
     "presets",
+    "gradients",
     "inputs",
     "state",
     "probe",
@@ -64,6 +65,8 @@ QUIRKS = {
 }
 INPUT_KEYS = ("extent", "doc")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64")
+#: Most gradients that a tensor can have in one step.
+MOST_GRADIENTS = 64
 MATRICES = ("trailing", "units", "wide", "square")
 
 GIVENS = ("param", "g", "d", "t", "step")

@@ -2,7 +2,8 @@
 
 The classes are generated from the rules; a stub beside this file tells editors and type checkers their signatures.
 `from_torch` goes on where a running optimizer of torch's is. `save_checkpoint` and `load_checkpoint` write and read
-files that are never half written. `trace_layers` says which layers of a model feed which.
+files that are never half written. `trace_layers` says which layers of a model feed which. `player_gradients` gives
+every example a gradient of its own.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _NAMESPACE = Namespace(
     {
         "from_torch": lambda: from_torch,
         **attributes("optgen.runtime.torch_checkpoint", "load_checkpoint", "save_checkpoint"),
+        **attributes("optgen.runtime.torch_gradients", "player_gradients"),
         **attributes("optgen.runtime.torch_neutral", "load_state", "save_state", "state_of"),
         **attributes("optgen.runtime.torch_trace", "trace_layers"),
     },

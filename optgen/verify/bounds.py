@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from optgen.errors import OptgenError
 from optgen.ir import view, world
-from optgen.ir.build import build
+from optgen.ir.build import build, counted
 from optgen.ir.extents import Extent
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
@@ -43,6 +43,7 @@ from optgen.passes.pipeline import (
 from optgen.passes.problem import Storage, plan_all
 from optgen.passes.specialise import Setting, specialise
 from optgen.passes.split_reductions import split_reductions
+from optgen.runtime.gradients import entry_of, is_gradient, stacked
 from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 from optgen.spec.syntax import walk
@@ -52,13 +53,14 @@ from optgen.verify.code import COUNTER, Code, Step
 
 Array = NDArray[np.float64]
 
-_PARAM, _GRADIENT = "param", "g"
+_PARAM = "param"
 #: Storage dtypes as precisions; int64 is exact.
 _STORED = {precision.dtype: precision for precision in PRECISIONS.values()}
 
 
 def literal_kernels(spec: Spec, settings: Mapping[str, Setting]) -> view.Module:
     """Kernels in float64 that do what a rule's text says, without the passes that rewrite its arithmetic."""
+    spec = counted(spec, settings)
     program = program_of(build(spec))
     storage = Storage.plain("float64")  # the reference rounds no state to a dtype of its own
     given = {**default_settings(spec), **settings}
@@ -71,6 +73,7 @@ def literal_kernels(spec: Spec, settings: Mapping[str, Setting]) -> view.Module:
         matrix=str(spec.matrix),
         digest=spec.digest,
         settled=settled.settled,
+        gradients=spec.gradient_count,
         hypers=[name for name, hyper in spec.hypers.items() if hyper.kind != "choice"],
         inputs=list(spec.inputs),
     )
@@ -132,7 +135,7 @@ class Bounds:
 
     def seen(self, slot: str, x: Array, shape: tuple[int, ...]) -> Array:
         """A slot's content as it is kept here: by (matrices, rows, columns)."""
-        extent = Extent.ELEM if slot in (_PARAM, _GRADIENT, MASTER) else self.world.extents.get(slot, Extent.TENSOR)
+        extent = Extent.ELEM if slot in (_PARAM, MASTER) else self.world.extents.get(slot, Extent.TENSOR)
         whole = world.matrices_of(np.empty(shape), self.world.matrix).shape
         if extent is Extent.ELEM:
             return world.matrices_of(x, self.world.matrix)
@@ -156,15 +159,21 @@ class Bounds:
             slots=[dict(own) for own in self.slots],
         )
         for i in taking_part:
-            g = gradients[i]
-            zero = np.zeros(self.views[i])
-            step.slots[i][_GRADIENT] = Ball.exact(zero if g is None else world.matrices_of(g, self.world.matrix))
+            step.slots[i] |= {slot: Ball.exact(x) for slot, x in self._gradients(i, gradients[i]).items()}
         with np.errstate(all="ignore"):
             _run(step)
         for i in taking_part:
             if active[i]:
-                self.slots[i] = {name: x for name, x in step.slots[i].items() if name != _GRADIENT}
+                self.slots[i] = {name: x for name, x in step.slots[i].items() if not is_gradient(name)}
         self._share(step)
+
+    def _gradients(self, i: int, given: Array | None) -> dict[str, Array]:
+        """The gradients of a tensor by their slots, 0 where it has none; several lie along a first axis."""
+        slots = [slot.name for slot in self.modules[i].slots if slot.role == "gradient"]
+        if given is None:
+            return dict.fromkeys(slots, np.zeros(self.views[i]))
+        entries = stacked(given, self.world.tensors[i].param.shape)
+        return {slot: world.matrices_of(entries[entry_of(slot)], self.world.matrix) for slot in slots}
 
     def _share(self, step: Step) -> None:
         """State of a layer or of the model is kept with every tensor it covers, with or without a gradient."""

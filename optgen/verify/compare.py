@@ -53,6 +53,8 @@ DTYPES = (*FLOATS, "mixed")
 _MIXED = ("float32", "float64")
 #: Chances that a tensor and a whole layer have no gradient in a step, and that an element of one is 0.
 _NO_GRADIENT, _NO_LAYER, _ZERO = 0.15, 0.1, 0.05
+#: Gradients per tensor, of rules that take several.
+_GRADIENTS = 3
 
 
 def compare(
@@ -91,7 +93,7 @@ def compare(
     for name in overrides or {}:
         if name not in named:
             raise UsageError(f'overrides name "{name}", which no tensor has. {suggest(name, named)}'.rstrip())
-    values = with_off_neutral(spec, hypers or {})
+    values = with_off_neutral(spec, {**_several(spec), **(hypers or {})})
     rng = np.random.default_rng(seed)
     given = _given(spec, overrides or {}, values)
     pair = _Pair(
@@ -114,6 +116,11 @@ def compare(
             pair.scale_rate(0.5)
     words = dtype if isinstance(dtype, str) else "; ".join(dtype)
     return Report(spec.name, backend, words, steps, values, [record.line() for record in records.values()])
+
+
+def _several(spec: Spec) -> dict[str, Setting]:
+    """Several gradients per tensor, for rules that take them: one alone meets no other."""
+    return {spec.gradients: _GRADIENTS} if spec.gradient_count == 1 else {}
 
 
 def _given(
@@ -250,11 +257,13 @@ def _settings(spec: Spec, values: Mapping[str, Setting], coupling: str) -> dict[
 def _gradients(pair: _Pair, rng: np.random.Generator) -> list[Array | None]:
     """Random gradients of scales over three decades, numbers of their tensor's dtype."""
     tensors = pair.reference.world.tensors
+    axis = (pair.reference.gradients,) if pair.reference.gradients else ()
     absent = rng.random(pair.reference.world.layers) < _NO_LAYER
     gradients: list[Array | None] = []
     for tensor, dtype in zip(tensors, pair.dtypes, strict=True):
         scale = 10.0 ** rng.uniform(-2.0, 1.0)
-        g = rng.normal(scale=scale, size=tensor.param.shape) * (rng.random(tensor.param.shape) >= _ZERO)
+        shape = (*axis, *tensor.param.shape)
+        g = rng.normal(scale=scale, size=shape) * (rng.random(shape) >= _ZERO)
         missing = (rng.random() < _NO_GRADIENT or absent[tensor.layer]) and not pair.complete
         gradients.append(None if missing else _held(np.asarray(g), dtype.grad))
     return gradients

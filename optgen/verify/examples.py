@@ -66,9 +66,12 @@ def _diagnostic(spec: Spec, where: Location, message: str, hint: str) -> Diagnos
 def _example(spec: Spec, example: Example) -> list[Diagnostic]:
     hypers = {name: value for name, value in example.settings.items() if name not in ARRANGEMENT}
     reference = Reference.arranged(spec, _arrays(example.param), hypers, Arrangement.of(example.settings))
+    axis = (reference.gradients,) if spec.gradients else ()
     for step in range(example.steps):
         grads = {
-            name: _fed(feed[step], reference.params[name]) for name, feed in example.feeds.get("g", {}).items() if feed
+            name: _fed(feed[step], reference.params[name], axis)
+            for name, feed in example.feeds.get("g", {}).items()
+            if feed
         }
         inputs = {
             name: float(np.asarray(_fed(feed[""][step], np.zeros(()))))
@@ -120,14 +123,14 @@ def _shown(x: Array, room: Array) -> str:
     return entries[0] if x.ndim == 0 else "[" + ", ".join(entries) + "]"
 
 
-def _fed(given: Written | Expr | None, param: Array) -> Array | None:
+def _fed(given: Written | Expr | None, param: Array, axis: tuple[int, ...] = ()) -> Array | None:
     """What an example feeds at one step; an expression is evaluated at the present parameter."""
     if given is None:
         return None
     if isinstance(given, float | int | tuple):
         return np.array(given, dtype=np.float64)
     with np.errstate(all="ignore"):
-        return np.broadcast_to(_evaluate(given, param), param.shape).copy()
+        return np.broadcast_to(_evaluate(given, param), (*axis, *param.shape)).copy()
 
 
 def _evaluate(expr: Expr, param: Array) -> Array:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError, suggest
 from optgen.frontends.evaluate import has_quirk
 from optgen.ir import interpret, world
-from optgen.ir.build import MAXIMIZE, build, state_slots
+from optgen.ir.build import MAXIMIZE, build, counted, state_slots
 from optgen.ir.kernel_arith import stored
 from optgen.ir.view import view
 from optgen.passes.pipeline import default_settings, program_of, to_kernels
 from optgen.runtime import graph as runtime_graph
 from optgen.runtime.arrangement import Arrangement, Depths, Layers, Players, layers_of
+from optgen.runtime.gradients import fits
 from optgen.runtime.graph import NamedEdges
 from optgen.runtime.kernel_module import Slot
 from optgen.runtime.storage import MASTER
@@ -56,14 +57,15 @@ class Reference:
         depths: Depths = None,
         dtypes: Sequence[str] | None = None,
     ) -> None:
-        self.spec = spec
+        made = counted(spec, {name: value for name, value in (hypers or {}).items() if name == spec.gradients})
+        self.spec, self.gradients = spec, made.gradient_count
         self.names = list(params) if isinstance(params, Mapping) else [str(i) for i in range(len(params))]
         arrays = [np.array(x, dtype=np.float64) for x in (params.values() if isinstance(params, Mapping) else params)]
         arranged = Arrangement(players, edges, laplacian, coupling, depths)
         apart = has_quirk(spec, "tensor_depth", hypers_of(spec, hypers or {}))
         names = self.names if isinstance(params, Mapping) else None
         self.layers = layers_of(names, len(arrays), arranged, tensor_depth=apart)
-        self.program = program_of(build(spec))
+        self.program = program_of(build(made))
         tensors = [
             world.Tensor(x, self.layers.player[i], self.layers.depth[i], self._hypers(i, hypers or {}, overrides or {}))
             for i, x in enumerate(arrays)
@@ -111,7 +113,12 @@ class Reference:
                 if name not in self.names:
                     raise UsageError(f'there is no parameter "{name}". {suggest(name, self.names)}'.rstrip())
             grads = [grads.get(name) for name in self.names]
-        interpret.step(self.program, self.world, [None if g is None else np.asarray(g, float) for g in grads], inputs)
+        given = [None if g is None else np.asarray(g, float) for g in grads]
+        for name, tensor, g in zip(self.names, self.world.tensors, given, strict=True):
+            if g is not None and self.gradients and not fits(g.shape, tensor.param.shape, self.gradients):
+                wanted = (self.gradients, *tensor.param.shape)
+                raise UsageError(f'the gradients of "{name}" are of shape {g.shape}; they must be {wanted}')
+        interpret.step(self.program, self.world, given, inputs)
 
     def change(self, **hypers: Setting) -> None:
         """Give every tensor other values of some hypers, as a schedule does."""
@@ -201,9 +208,8 @@ def graph_of(
 
 
 @cache
-def _rule(origin: str) -> tuple[Spec, interpret.rule.ProgramOp]:
-    spec = load(origin)
-    return spec, program_of(build(spec))
+def _rule(origin: str) -> Spec:
+    return load(origin)
 
 
 def torch_slots(origin: str, hypers: Mapping[str, HyperValue], dtype: str) -> list[Slot]:
@@ -226,7 +232,9 @@ def torch_step(
     coupling: str,
 ) -> None:
     """One step of the rule found at `origin` on tensors that an optimizer class holds, in place."""
-    spec, program = _rule(origin)
+    spec = _rule(origin)
+    count = [(spec.gradients, value) for t in tensors[:1] for name, value in t.hypers.items() if name == spec.gradients]
+    program = program_of(build(counted(spec, dict(count))))
     layers = Layers(
         [t.info.player for t in tensors],
         [t.info.role for t in tensors],

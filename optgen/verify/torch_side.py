@@ -35,8 +35,15 @@ class TorchSide:
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step."""
-        for tensor, g, dtypes in zip(self.tensors, gradients, self.dtypes, strict=True):
-            tensor.grad = None if g is None else tensor_of(g, dtypes.grad).to(tensor.device)
+        found = [
+            None if g is None else tensor_of(g, dtypes.grad).to(tensor.device)
+            for tensor, g, dtypes in zip(self.tensors, gradients, self.dtypes, strict=True)
+        ]
+        if self.optimizer.RULE.gradients:
+            self.optimizer.step(None, gradients=found, **inputs)
+            return
+        for tensor, g in zip(self.tensors, found, strict=True):
+            tensor.grad = g
         self.optimizer.step(None, **inputs)
 
     def scale_rate(self, factor: float) -> None:

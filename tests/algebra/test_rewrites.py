@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 from optgen.algebra.terms import BeyondReach, Terms
-from optgen.ir.build import build
+from optgen.ir.build import build, counted
 from optgen.ir.functions import Function
 from optgen.ir.rule_view import Node, Step, steps_of
 from optgen.passes.pipeline import COUPLING, default_settings, program_of, storage_of, to_variants
@@ -33,7 +33,7 @@ class WithoutGuards(Terms):
 
 def stages(rule: str, settings: Mapping[str, Setting]) -> dict[str, list[Step]]:
     """The steps of a rule after every pass."""
-    spec = load(rule)
+    spec = counted(load(rule), settings)
     program = program_of(build(spec))
     found: dict[str, list[Step]] = {}
 

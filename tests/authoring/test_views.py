@@ -106,6 +106,7 @@ CALLS = {
     "maximum": "maximum(g, 1)",
     "dot": 'dot(g, g, over="row")',
     "repeat": "repeat(g, 2)[1]",
+    "averages": "averages([g, g], 0.5, 0.9)[-1]",
     "softmax": "softmax([g, g])[0]",
     "role": 'where(role(param) == "head", g, 1)',
 }

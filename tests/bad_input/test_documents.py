@@ -39,6 +39,22 @@ DOCUMENTS = {
 }
 
 DECLARATIONS = {
+    "gradients of nothing": (HEAD + "§gradients: cuont\n" + STEP, '"cuont" is no hyper', "declare it"),
+    "gradients without end": (
+        HEAD + '  count: {default: 1, domain: "int >= 1", over: model}\n§gradients: count\n' + STEP,
+        '"count" must count, from 1 to at most 64, over the model',
+        'domain: "int [1, 64]"',
+    ),
+    "gradients per tensor": (
+        HEAD + '  count: {default: 1, domain: "int [1, 8]"}\n§gradients: count\n' + STEP,
+        "over the model",
+        "over: model",
+    ),
+    "gradients of a transform": (
+        HEAD + "kind: transform\n§gradients: lr\ngradient: g = 2*g\n",
+        "only a rule says how many gradients",
+        "remove",
+    ),
     "unknown version": ("optgen: §2\nname: a\ntitle: b\n", 'unknown language version "2"', "optgen: 1"),
     "no version": ("§name: a\ntitle: b\n", 'no "optgen"', "add `optgen"),
     "no title": ("§optgen: 1\nname: a\n", 'no "title"', "add `title"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optgen.ir import interpret, kernel_interpreter
+from optgen.ir.build import counted
 from optgen.ir.kernel_world import Traffic
 from optgen.ir.kernel_world import World as KernelWorld
 from optgen.ir.world import Array, World
@@ -107,4 +108,5 @@ def started(case: Compiled, rng: np.random.Generator) -> World:
 def next_step(case: Compiled, world: World, rng: np.random.Generator, *, missing: float = 0.25) -> Step:
     """Random gradients, some of which are missing, and a number for every input."""
     inputs = {name: float(rng.normal()) for name in case.spec.inputs}
-    return Step(world, random_gradients(world, rng, missing=missing), inputs)
+    count = counted(case.spec, case.settings).gradient_count
+    return Step(world, random_gradients(world, rng, missing=missing, count=count), inputs)

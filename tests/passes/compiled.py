@@ -12,7 +12,7 @@ from optgen.errors import HyperError
 from optgen.frontends.evaluate import check_requirements, has_graph
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
-from optgen.ir.build import build
+from optgen.ir.build import build, counted
 from optgen.passes.pipeline import (
     default_settings,
     element_states,
@@ -59,7 +59,7 @@ class Compiled:
 def compiled(spec: Spec, given: Mapping[str, Setting]) -> Compiled:
     """Run every pass."""
     settings: dict[str, Setting] = {**default_settings(spec), **given}
-    program = program_of(build(spec))
+    program = program_of(build(counted(spec, settings)))
     forms: dict[str, list[rule.VariantOp]] = {}
 
     def watch(name: str, module: ModuleOp) -> None:

@@ -58,6 +58,9 @@ FIGURES: dict[str, tuple[str, dict[str, Setting], dict[str, tuple[int, int]]]] =
     "nce, preconditioned": ("nce", {"adaptive_preconditioning": True}, {"always": (40, 2)}),
     "nce, off": ("nce", {"nce_mode": "off"}, {"always": (20, 1)}),
     "nce, previous gradient": ("nce", {"opponent_source": "previous_gradient"}, {"always": (36, 2)}),
+    # every gradient in both sweeps (8 each), momentum and weights in the second
+    "nce_players": ("nce_players", {}, {"always": (24, 2)}),
+    "nce_players, three": ("nce_players", {"player_count": 3}, {"always": (40, 2)}),
     "lamb": ("lamb", {}, {"always": (40, 2)}),
     "adafactor": ("adafactor", {}, {"ndim_param_ge_2": (24, 3), "not_ndim_param_ge_2": (32, 2)}),
     "nested": ("nested", {}, {"due_k_gt_1": (72, 2), "due_not_k_gt_1": (60, 2), "not_due": (36, 1)}),

@@ -10,6 +10,7 @@ from optgen.ir import kernel_dialect as kernel
 from optgen.ir import kernel_world, world
 from optgen.ir.kernel_arith import stored
 from optgen.ir.world import Array, Counterpart, Edge, Graph
+from optgen.runtime.gradients import entry_of, stacked
 from optgen.runtime.storage import MASTER
 from optgen.spec.model import Spec
 from optgen.verify.settings import tuned_together
@@ -75,12 +76,16 @@ def _varied(spec: Spec, name: str, value: Setting, rng: np.random.Generator) -> 
     return float(value) * (1 - 0.1 * float(rng.random()))
 
 
-def random_gradients(of: world.World, rng: np.random.Generator, *, missing: float) -> list[Array | None]:
-    """Gradients that float32 holds; each is missing with some chance, and now and then a whole layer's."""
+def random_gradients(
+    of: world.World, rng: np.random.Generator, *, missing: float, count: int = 0
+) -> list[Array | None]:
+    """Gradients that float32 holds; each is missing with some chance, and now and then a whole layer's. Rules that take
+    several have so many along a first axis."""
+    axis = (count,) if count else ()
     gone = int(rng.integers(of.layers)) if rng.random() < missing else -1
     found: list[Array | None] = []
     for tensor in of.tensors:
-        g = rng.normal(size=tensor.param.shape).astype(np.float32).astype(np.float64)
+        g = rng.normal(size=(*axis, *tensor.param.shape)).astype(np.float32).astype(np.float64)
         found.append(None if tensor.layer == gone or rng.random() < missing else np.asarray(g))
     return found
 
@@ -91,11 +96,14 @@ def kernel_world_of(
     """The world as buffers of a kernel module, before a step with these gradients; values are rounded to storage."""
     made: list[kernel_world.Tensor] = []
     for tensor, g in zip(of.tensors, gradients, strict=True):
-        content: dict[str, Array | None] = {**tensor.state, "param": tensor.param, MASTER: tensor.param, "g": g}
+        content: dict[str, Array | None] = {**tensor.state, "param": tensor.param, MASTER: tensor.param}
         buffers: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None] = {}
         for slot in module.slots:
             if slot.role.data is kernel.Role.SCRATCH:
                 continue
+            if slot.role.data is kernel.Role.GRADIENT:
+                at = entry_of(slot.sym_name.data)
+                content[slot.sym_name.data] = None if g is None else stacked(g, tensor.param.shape)[at]
             name, dtype = slot.sym_name.data, slot.dtype.data
             held = np.float64(tensor.t) if slot.role.data is kernel.Role.COUNTER else content[name]
             buffers[name] = None if held is None else np.array(stored(np.asarray(held), dtype), order="C")
