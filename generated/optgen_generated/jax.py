@@ -17,6 +17,7 @@ from optgen_generated.m3.jax import m3 as m3
 from optgen_generated.muon.jax import muon as muon
 from optgen_generated.nadam.jax import nadam as nadam
 from optgen_generated.nce.jax import nce as nce
+from optgen_generated.nce_players.jax import nce_players as nce_players
 from optgen_generated.neat.jax import neat as neat
 from optgen_generated.nested.jax import nested as nested
 from optgen_generated.ng_adam.jax import ng_adam as ng_adam
@@ -45,6 +46,7 @@ __all__ = [
     "muon",
     "nadam",
     "nce",
+    "nce_players",
     "neat",
     "nested",
     "ng_adam",

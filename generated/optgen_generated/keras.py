@@ -17,6 +17,7 @@ from optgen_generated.m3.keras import M3 as M3
 from optgen_generated.muon.keras import Muon as Muon
 from optgen_generated.nadam.keras import NAdam as NAdam
 from optgen_generated.nce.keras import NCE as NCE
+from optgen_generated.nce_players.keras import NCEPlayers as NCEPlayers
 from optgen_generated.neat.keras import NEAT as NEAT
 from optgen_generated.nested.keras import Nested as Nested
 from optgen_generated.ng_adam.keras import NGAdam as NGAdam
@@ -45,6 +46,7 @@ __all__ = [
     "Muon",
     "NAdam",
     "NCE",
+    "NCEPlayers",
     "NEAT",
     "NGAdam",
     "NSA",

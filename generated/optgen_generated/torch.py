@@ -17,6 +17,7 @@ from optgen_generated.m3.torch import M3 as M3
 from optgen_generated.muon.torch import Muon as Muon
 from optgen_generated.nadam.torch import NAdam as NAdam
 from optgen_generated.nce.torch import NCE as NCE
+from optgen_generated.nce_players.torch import NCEPlayers as NCEPlayers
 from optgen_generated.neat.torch import NEAT as NEAT
 from optgen_generated.nested.torch import Nested as Nested
 from optgen_generated.ng_adam.torch import NGAdam as NGAdam
@@ -45,6 +46,7 @@ __all__ = [
     "Muon",
     "NAdam",
     "NCE",
+    "NCEPlayers",
     "NEAT",
     "NGAdam",
     "NSA",

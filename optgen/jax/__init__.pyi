@@ -5,6 +5,7 @@ from typing import Literal
 from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.jax_conversion import from_optax as from_optax
 from optgen.runtime.jax_conversion import to_optax as to_optax
+from optgen.runtime.jax_gradients import player_gradients as player_gradients
 from optgen.runtime.jax_metrics import metrics as metrics
 from optgen.runtime.jax_metrics import reset_metrics as reset_metrics
 from optgen.runtime.jax_neutral import load_state as load_state
@@ -680,6 +681,72 @@ def nce(
         lookahead_k: steps between averages with slow weights; 0: none (int >= 0)
         lookahead_alpha: share of the way the slow weights go ((0, 1])
         convention: whose guards are used, of the published package's four implementations
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
+        maximize: climb instead of descend
+        stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
+
+    Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
+
+    Returns:
+        An `optax.GradientTransformationExtraArgs`; `apply(grads, state, params)` beside it gives new parameters and
+        state in one pass, on a CPU in place. See `Transformation`.
+    """
+
+def nce_players(
+    learning_rate: Scalar = 0.001,
+    *,
+    player_count: Scalar = 1,
+    alpha: Scalar = 0.25,
+    beta: Scalar = 0.9,
+    nce_mode: Literal["projection", "cosine", "off"] = "projection",
+    opponent_mode: Literal["mean_excluding_self", "batch_mean"] = "mean_excluding_self",
+    player_reduction: Literal["mean", "sum"] = "mean",
+    eps: Scalar = 1e-08,
+    weight_decay: Scalar = 0.0,
+    decouple_weight_decay: bool = True,
+    nce_clip_ratio: Scalar = 1.0,
+    sparsity_l1: Scalar = 0.0,
+    prune_threshold: Scalar = 0.0,
+    correction_warmup_steps: Scalar = 0,
+    conflict_threshold: Scalar = 0.0,
+    adaptive_correction: bool = False,
+    adaptive_correction_decay: Scalar = 0.9,
+    adaptive_correction_min_scale: Scalar = 1.0,
+    adaptive_correction_max_scale: Scalar = 3.0,
+    metrics_interval: Scalar = 0,
+    maximize: bool = False,
+    stacked: Sequence[str] = (),
+) -> Transformation:
+    """Nash conflict elimination among players.
+
+    Every example or task, a player, brings a gradient of its own, along a first axis. Each meets its opponents, the
+    mean of the others or of all; where the two point against each other, a correction takes part of the conflict
+    out. What the players then want together goes into the momentum. Everything is per tensor.
+
+    With one player, the default, nobody is met and nothing is corrected.
+
+    Reference: neat_optim 0.1.0.dev0, nce_players_v1.
+
+    Args:
+        learning_rate: learning rate (>= 0)
+        player_count: gradients per tensor, one per player (int [1, 64])
+        alpha: strength of the correction (>= 0)
+        beta: decay of the momentum ([0, 1))
+        nce_mode: the correction points along the opponent, or against the gradient, or there is none
+        opponent_mode: what a player's gradient is compared with: the mean of the others' gradients, or of all
+        player_reduction: how the players' gradients become one
+        eps: guards divisions (> 0)
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decouple_weight_decay: decay before the step, not added to the direction
+        nce_clip_ratio: longest correction, in lengths of the gradient (> 0)
+        sparsity_l1: soft threshold of the weights, times lr (>= 0)
+        prune_threshold: smaller weights become zero (>= 0)
+        correction_warmup_steps: steps without correction at the beginning (int >= 0)
+        conflict_threshold: conflict below which nothing is corrected ([0, 1])
+        adaptive_correction: scale the correction by how strong the opponent is
+        adaptive_correction_decay: decay of the average conflict, per player ([0, 1))
+        adaptive_correction_min_scale: smallest such scale (> 0)
+        adaptive_correction_max_scale: largest such scale (> 0)
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)

@@ -937,6 +937,85 @@ class NCE(Optimizer):
         name: str | None = None,
     ) -> None: ...
 
+class NCEPlayers(Optimizer):
+    """Nash conflict elimination among players.
+
+    Every example or task, a player, brings a gradient of its own, along a first axis. Each meets its opponents, the
+    mean of the others or of all; where the two point against each other, a correction takes part of the conflict
+    out. What the players then want together goes into the momentum. Everything is per tensor.
+
+    With one player, the default, nobody is met and nothing is corrected.
+
+    Reference: neat_optim 0.1.0.dev0, nce_players_v1.
+
+    Args:
+        learning_rate: learning rate (>= 0)
+        player_count: gradients per tensor, one per player (int [1, 64])
+        alpha: strength of the correction (>= 0)
+        beta: decay of the momentum ([0, 1))
+        nce_mode: the correction points along the opponent, or against the gradient, or there is none
+        opponent_mode: what a player's gradient is compared with: the mean of the others' gradients, or of all
+        player_reduction: how the players' gradients become one
+        epsilon: guards divisions (> 0)
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decouple_weight_decay: decay before the step, not added to the direction
+        nce_clip_ratio: longest correction, in lengths of the gradient (> 0)
+        sparsity_l1: soft threshold of the weights, times lr (>= 0)
+        prune_threshold: smaller weights become zero (>= 0)
+        correction_warmup_steps: steps without correction at the beginning (int >= 0)
+        conflict_threshold: conflict below which nothing is corrected ([0, 1])
+        adaptive_correction: scale the correction by how strong the opponent is
+        adaptive_correction_decay: decay of the average conflict, per player ([0, 1))
+        adaptive_correction_min_scale: smallest such scale (> 0)
+        adaptive_correction_max_scale: largest such scale (> 0)
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
+        maximize: climb instead of descend
+        clipnorm: largest norm of a gradient
+        clipvalue: largest magnitude of an entry of a gradient
+        global_clipnorm: largest norm of all gradients together
+        use_ema: keep an average of the weights, which Keras takes when training ends
+        ema_momentum: decay of that average
+        ema_overwrite_frequency: steps after which the average replaces the weights
+        loss_scale_factor: what the loss is multiplied by, and gradients divided
+        gradient_accumulation_steps: gradients of as many calls make one step
+        name: what Keras calls the optimizer
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        *,
+        player_count: int = 1,
+        alpha: float = 0.25,
+        beta: float = 0.9,
+        nce_mode: Literal["projection", "cosine", "off"] = "projection",
+        opponent_mode: Literal["mean_excluding_self", "batch_mean"] = "mean_excluding_self",
+        player_reduction: Literal["mean", "sum"] = "mean",
+        epsilon: float = 1e-08,
+        weight_decay: float = 0.0,
+        decouple_weight_decay: bool = True,
+        nce_clip_ratio: float = 1.0,
+        sparsity_l1: float = 0.0,
+        prune_threshold: float = 0.0,
+        correction_warmup_steps: int = 0,
+        conflict_threshold: float = 0.0,
+        adaptive_correction: bool = False,
+        adaptive_correction_decay: float = 0.9,
+        adaptive_correction_min_scale: float = 1.0,
+        adaptive_correction_max_scale: float = 3.0,
+        metrics_interval: int = 0,
+        maximize: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+
 class NEAT(Optimizer):
     """Nash-equilibrium adaptive training.
 

@@ -7,6 +7,7 @@ from torch.optim import Optimizer as TorchOptimizer
 from optgen.runtime.torch_checkpoint import load_checkpoint as load_checkpoint
 from optgen.runtime.torch_checkpoint import save_checkpoint as save_checkpoint
 from optgen.runtime.torch_depths import DepthOptimizer
+from optgen.runtime.torch_gradients import player_gradients as player_gradients
 from optgen.runtime.torch_groups import Depths, Edge, PerParameter, Players
 from optgen.runtime.torch_neutral import load_state as load_state
 from optgen.runtime.torch_neutral import save_state as save_state
@@ -981,6 +982,90 @@ class NCE(Optimizer):
         lookahead_k: int = 0,
         lookahead_alpha: float | Tensor = 0.5,
         convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
+        metrics_interval: int = 0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        backend: str | None = None,
+        state_dtype: StateDtype = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None: ...
+
+class NCEPlayers(Optimizer):
+    """Nash conflict elimination among players.
+
+    Every example or task, a player, brings a gradient of its own, along a first axis. Each meets its opponents, the
+    mean of the others or of all; where the two point against each other, a correction takes part of the conflict out.
+    What the players then want together goes into the momentum. Everything is per tensor.
+
+    With one player, the default, nobody is met and nothing is corrected.
+
+    Reference: neat_optim 0.1.0.dev0, nce_players_v1.
+
+    Args:
+        params: parameters, parameter groups, or `model.named_parameters()`
+        lr: learning rate (>= 0)
+        player_count: gradients per tensor, one per player (int [1, 64])
+        alpha: strength of the correction (>= 0)
+        beta: decay of the momentum ([0, 1))
+        nce_mode: the correction points along the opponent, or against the gradient, or there is none
+        opponent_mode: what a player's gradient is compared with: the mean of the others' gradients, or of all
+        player_reduction: how the players' gradients become one
+        eps: guards divisions (> 0)
+        weight_decay: shrinks weights by lr*weight_decay (>= 0)
+        decouple_weight_decay: decay before the step, not added to the direction
+        nce_clip_ratio: longest correction, in lengths of the gradient (> 0)
+        sparsity_l1: soft threshold of the weights, times lr (>= 0)
+        prune_threshold: smaller weights become zero (>= 0)
+        correction_warmup_steps: steps without correction at the beginning (int >= 0)
+        conflict_threshold: conflict below which nothing is corrected ([0, 1])
+        adaptive_correction: scale the correction by how strong the opponent is
+        adaptive_correction_decay: decay of the average conflict, per player ([0, 1))
+        adaptive_correction_min_scale: smallest such scale (> 0)
+        adaptive_correction_max_scale: largest such scale (> 0)
+        metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
+        maximize: climb instead of descend
+        foreach, fused: accepted and ignored: a step is always one call for all tensors
+        capturable: for CUDA graphs: steps are counted on the GPU, hypers may be tensors there; refused on the CPU
+        differentiable: refused: a step works in place, outside autograd
+        backend: what runs the rule; None picks by device, "reference" is the float64 interpreter
+        state_dtype: dtype of element-wise state, for all or by name; float32 for narrow parameters
+        master_weights: keep a float32 copy of narrow parameters, as the state `master`; they are its rounding
+        stochastic_rounding: round what is stored in bfloat16 at random: right on average, so nothing is lost
+        seed: of stochastic rounding: the same seed gives the same bits
+        strict: one operation, one rounding, as NumPy does; refused for a rule that cannot be so on all backends
+
+    State (`opt.state[p]`): m, conflict_ema, metric_samples, metric_grad_norm, metric_update_norm, metric_nce_norm, metric_mean_conflict, metric_max_conflict, metric_active_fraction, metric_mean_correction_ratio, step.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.001,
+        *,
+        player_count: int = 1,
+        alpha: float | Tensor = 0.25,
+        beta: float | Tensor = 0.9,
+        nce_mode: Literal["projection", "cosine", "off"] = "projection",
+        opponent_mode: Literal["mean_excluding_self", "batch_mean"] = "mean_excluding_self",
+        player_reduction: Literal["mean", "sum"] = "mean",
+        eps: float | Tensor = 1e-08,
+        weight_decay: float | Tensor = 0.0,
+        decouple_weight_decay: bool = True,
+        nce_clip_ratio: float | Tensor = 1.0,
+        sparsity_l1: float | Tensor = 0.0,
+        prune_threshold: float | Tensor = 0.0,
+        correction_warmup_steps: int = 0,
+        conflict_threshold: float | Tensor = 0.0,
+        adaptive_correction: bool = False,
+        adaptive_correction_decay: float | Tensor = 0.9,
+        adaptive_correction_min_scale: float | Tensor = 1.0,
+        adaptive_correction_max_scale: float | Tensor = 3.0,
         metrics_interval: int = 0,
         maximize: bool = False,
         foreach: bool | None = None,
