@@ -222,6 +222,7 @@ class Optimizer(EvaluationWeights, Metrics):
     def _placed(self, given: Given) -> Binding:
         """The binding on tensors that a compiled graph gives. UsageError where the graph was made for another state."""
         binding = self._binding or self._bind()
+        self._gradients(binding, None)
         replaced = binding.flag.up or binding.stale(self.param_groups, self.state)
         if replaced or binding.refresh() or binding.gradients(given.grads):
             raise UsageError(
