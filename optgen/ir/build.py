@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, UnknownLoc
@@ -58,8 +58,13 @@ def counted(spec: Spec, settings: Mapping[str, Setting]) -> Spec:
     count = hyper.accept(settings[spec.gradients])
     if count == hyper.default:
         return spec
-    changed = {**spec.hypers, hyper.name: replace(hyper, default=count)}
-    return _COUNTED.get(spec, count, lambda: replace(spec, hypers=MappingProxyType(changed)))
+    changed = MappingProxyType({**spec.hypers, hyper.name: replace(hyper, default=count)})
+
+    def made() -> Spec:
+        parts = {part.name: getattr(spec, part.name) for part in fields(Spec)}  # of a rule written in Python too
+        return Spec(**{**parts, "hypers": changed})
+
+    return _COUNTED.get(spec, count, made)
 
 
 def state_slots(state: State) -> tuple[str, ...]:
