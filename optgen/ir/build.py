@@ -61,8 +61,8 @@ def counted(spec: Spec, settings: Mapping[str, Setting]) -> Spec:
     changed = MappingProxyType({**spec.hypers, hyper.name: replace(hyper, default=count)})
 
     def made() -> Spec:
-        parts = {part.name: getattr(spec, part.name) for part in fields(Spec)}  # of a rule written in Python too
-        return Spec(**{**parts, "hypers": changed})
+        plain = Spec(**{part.name: getattr(spec, part.name) for part in fields(Spec)})  # of a rule in Python too
+        return replace(plain, hypers=changed)
 
     return _COUNTED.get(spec, count, made)
 
