@@ -34,6 +34,7 @@ WANTED = (
     ("adamw apply", "optax.adamw", 0.75),
     ("adamw update", "optax.adamw", 1.05),
     ("neat apply", "adamw apply", 1.5),
+    ("adamw strict", "adamw plain", None),
 )
 
 
@@ -44,14 +45,14 @@ def arrays(shapes: lists.Shapes, scale: float) -> dict[str, jax.Array]:
 
 
 def side(
-    transformation: optax.GradientTransformation, shapes: lists.Shapes, grads: Tree, *, in_place: bool
+    transformation: optax.GradientTransformation, shapes: lists.Shapes, grads: Tree, *, way: str = "update"
 ) -> Callable[[], None]:
     """A step that keeps its own parameters and state."""
 
     # parameters first, as they come out: JAX gives outputs the memory of donated inputs in this order
     def step(params: Tree, state: object, grads: Tree) -> tuple[object, object]:
-        if in_place:
-            return transformation.apply(grads, state, params)
+        if way != "update":
+            return getattr(transformation, way)(grads, state, params)
         updates, state = transformation.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -71,10 +72,12 @@ def case(name: str, shapes: lists.Shapes, repeats: int) -> list[dict[str, object
     grads = arrays(shapes, 1.0)
     given = {"learning_rate": 1e-3, "weight_decay": 0.01}
     sides = {
-        "optax.adamw": side(optax.adamw(**given), shapes, grads, in_place=False),
-        "adamw update": side(rules.adamw(**given), shapes, grads, in_place=False),
-        "adamw apply": side(rules.adamw(**given), shapes, grads, in_place=True),
-        "neat apply": side(rules.neat(**given), shapes, grads, in_place=True),
+        "optax.adamw": side(optax.adamw(**given), shapes, grads),
+        "adamw update": side(rules.adamw(**given), shapes, grads),
+        "adamw apply": side(rules.adamw(**given), shapes, grads, way="apply"),
+        "neat apply": side(rules.neat(**given), shapes, grads, way="apply"),
+        "adamw plain": side(rules.adamw(**given), shapes, grads, way="plain"),
+        "adamw strict": side(rules.adamw(**given, strict=True), shapes, grads, way="plain"),
     }
     times = dict(zip(sides, interleaved(list(sides.values()), repeats), strict=True))
     elements = sum(int(np.prod(shape)) for _, shape in shapes)

@@ -55,6 +55,7 @@ JAX = Dialect(
     records="optgen.runtime.jax_program",
     scalars="optgen.runtime.jax_scalars",
     library="optgen.runtime.jax_library",
+    reductions={"sum": "sum_of", "max": "max_of", "min": "min_of"},
 )
 KERAS = Dialect(
     about="functions of `keras.ops`, for every backend that Keras has",
@@ -289,6 +290,7 @@ def _record(module: _Module, starts: Sequence[str], variants: Sequence[str]) -> 
             "    variants=(",
             *variants,
             "    ),",
+            f"    inexact={program.inexact!r},",
             ")",
         ]
     )

@@ -31,7 +31,7 @@ _CALLS = {
     "not_": ("logical_not", "negation"),
 }
 #: Everything generated text may take from the module of scalars.
-HELPERS = frozenset({"number", *(scalar for _, scalar in _CALLS.values())})
+HELPERS = frozenset({"number", "sum_of", "max_of", "min_of", *(scalar for _, scalar in _CALLS.values())})
 _NUMBERS = frozenset({"add", "sub", "mul", "div", "floordiv", "mod", "pow", "neg"})
 _FINE = ("matrix", "row", "col", "elem")
 _AXES = {"row": "axis=2", "col": "axis=1", "matrix": "axis=(1, 2)"}
@@ -51,6 +51,7 @@ class Dialect:
     scalars: str
     library: str
     careful: frozenset[str] = frozenset()  # functions of arrays that are taken from the module of scalars, too
+    reductions: Mapping[str, str] = field(default_factory=dict[str, str])  # those it has for itself, by name
 
 
 class Names:
@@ -163,10 +164,13 @@ class Function:
         return text, SIGN if text.startswith("-") else ATOM
 
     def _reduction(self, op: Op) -> str:
-        call = "sum" if op.word == "sum" else op.word
+        call = f"{self.dialect.arrays}.{op.word}"
+        if own := self.dialect.reductions.get(op.word):
+            self.helpers.add(own)
+            call = own
         initial = f", initial={_IDENTITY[op.word]}{self.dialect.inf}" if op.word in _IDENTITY else ""
         where = f", {_AXES[op.over]}, keepdims=True" if op.over in _AXES else ""
-        return f"{self.dialect.arrays}.{call}({self._number(op.operands[0], 0)}{where}{initial})"
+        return f"{call}({self._number(op.operands[0], 0)}{where}{initial})"
 
     def _count(self, op: Op) -> tuple[str, int]:
         entries = {

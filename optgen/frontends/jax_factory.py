@@ -29,6 +29,7 @@ _ALSO = {
     "optgen.runtime.jax_presets": ("preset",),
 }
 SHIPPED = "shipped"
+_STRICT = "one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all backends"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _factory(spec: Spec) -> str:
     hypers = [f'            "{hyper.name}": {argument_of(hyper)},' for hyper in spec.hypers.values()]
     arranged = [a for a in _layers(spec) if a.name in ("players", "edges", "laplacian", "coupling", "depths")]
     lines = [*_signature(spec), _docstring(spec), "    return transformation(", "        RULE,", "        {", *hypers]
-    lines += ["        },", "        maximize=maximize,"]
+    lines += ["        },", "        maximize=maximize,", "        strict=strict,"]
     lines += ["        order=order,"] if any(argument.name == "order" for argument in _layers(spec)) else []
     lines += ["        stacked=stacked,"] if _by_tensor(spec) else []
     own = list(_per_parameter(spec).values())
@@ -139,6 +140,7 @@ def _signature(spec: Spec) -> list[str]:
 def _arguments(spec: Spec) -> list[Argument]:
     found = [Argument(argument_of(h), _type(h), value(h.default), documented.about(h)) for h in spec.hypers.values()]
     found.append(Argument("maximize", "bool", "False", "climb instead of descend"))
+    found.append(Argument("strict", "bool", "False", _STRICT))
     names = [argument.name for argument in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f'two arguments of {spec.name} are both called "{twice}" in JAX; spell one under `optax:`')

@@ -11,6 +11,7 @@ from xdsl.dialects.utils import EnumAttribute
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from optgen.ir import rule_dialect as rule
+from optgen.ir.exactness import inexact_functions
 from optgen.ir.rule_types import type_of
 from optgen.ir.text import place_of, statement_of
 
@@ -82,6 +83,12 @@ class Program:
     starts: Sequence[Start]
     variants: Sequence[Variant]
     gradients: int = 0
+
+    @property
+    def inexact(self) -> tuple[str, ...]:
+        """Functions of elements that backends round differently."""
+        elements = [op for v in self.variants for op in v.ops if op.result is not None and op.result.extent == "elem"]
+        return inexact_functions((op.name, op.word) for op in elements)
 
 
 def view_variant(op: rule.VariantOp) -> Variant:

@@ -23,6 +23,7 @@ def adabelief(
     eps: Scalar = 1e-16,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Steps by the belief in observed gradients.
 
@@ -39,6 +40,8 @@ def adabelief(
         eps: added to the average and to the denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -54,6 +57,7 @@ def adadelta(
     eps: Scalar = 1e-06,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Steps in the units of the weights, torch conventions.
 
@@ -68,6 +72,8 @@ def adadelta(
         eps: added inside both roots (>= 0)
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -86,6 +92,7 @@ def adafactor(
     weight_decay: Scalar = 0.0,
     relative_step: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Adafactor, torch conventions.
@@ -105,6 +112,8 @@ def adafactor(
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         relative_step: lr is an upper bound of 1/sqrt(t), as in torch; false takes lr as it is
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -122,6 +131,7 @@ def adagrad(
     initial_accumulator_value: Scalar = 0.0,
     eps: Scalar = 1e-10,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adaptive gradient, torch conventions.
 
@@ -137,6 +147,8 @@ def adagrad(
         initial_accumulator_value: what the sums start from (>= 0)
         eps: added to the denominator (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -155,6 +167,7 @@ def adam(
     amsgrad: bool = False,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam, torch conventions.
 
@@ -173,6 +186,8 @@ def adam(
         amsgrad: divide by the largest average of squared gradients so far
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -189,6 +204,7 @@ def adamax(
     eps: Scalar = 1e-08,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with the infinity norm, torch conventions.
 
@@ -204,6 +220,8 @@ def adamax(
         eps: added to the magnitude of gradients (>= 0)
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -221,6 +239,7 @@ def adamw(
     weight_decay: Scalar = 0.01,
     amsgrad: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with decoupled weight decay.
 
@@ -237,6 +256,8 @@ def adamw(
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         amsgrad: divide by the largest average of squared gradients so far
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -255,6 +276,7 @@ def adan(
     weight_decay: Scalar = 0.0,
     no_prox: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adaptive Nesterov momentum.
 
@@ -273,6 +295,8 @@ def adan(
         weight_decay: proximal, by lr*weight_decay (>= 0)
         no_prox: true shrinks weights by lr*weight_decay before the step instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -293,6 +317,7 @@ def ademamix(
     beta3_warmup: Scalar = 0,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with a fast and a slow gradient average.
 
@@ -313,6 +338,8 @@ def ademamix(
         beta3_warmup: updates until beta3 has its value; 0 starts with it (int >= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -329,6 +356,7 @@ def adopt(
     eps: Scalar = 1e-06,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam that converges with any beta2.
 
@@ -345,6 +373,8 @@ def adopt(
         eps: smallest denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -362,6 +392,7 @@ def lamb(
     weight_decay: Scalar = 0.0,
     max_norm: Scalar = 10.0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Layerwise adaptive moments for batch training.
@@ -379,6 +410,8 @@ def lamb(
         weight_decay: part of the direction that is rescaled (>= 0)
         max_norm: largest weight norm that counts; .inf for no limit (> 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -396,6 +429,7 @@ def laprop(
     eps: Scalar = 1e-15,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Momentum of normalised gradients.
 
@@ -411,6 +445,8 @@ def laprop(
         eps: added to the denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -426,6 +462,7 @@ def lion(
     b2: Scalar = 0.99,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Evolved sign momentum.
 
@@ -440,6 +477,8 @@ def lion(
         b2: decay of the momentum ([0, 1))
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -465,6 +504,7 @@ def m3(
     moments: Literal["sum", "ema"] = "sum",
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Multi-scale momentum Muon, Algorithm 1 of Nested Learning.
@@ -492,6 +532,8 @@ def m3(
         moments: as in Algorithm 1, or averages
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -521,6 +563,7 @@ def muon(
     adamw_amsgrad: bool = False,
     rule: Literal["muon", "adamw"] = "muon",
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Orthogonalised momentum; AdamW for everything that is not a matrix.
@@ -553,6 +596,8 @@ def muon(
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -572,6 +617,7 @@ def nadam(
     momentum_decay: Scalar = 0.004,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with Nesterov momentum, torch conventions.
 
@@ -589,6 +635,8 @@ def nadam(
         momentum_decay: how fast the momentum coefficient grows (>= 0)
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -634,6 +682,7 @@ def nce(
     convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
     metrics_interval: Scalar = 0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Nash conflict elimination.
@@ -683,6 +732,8 @@ def nce(
         convention: whose guards are used, of the published package's four implementations
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -772,6 +823,7 @@ def neat(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     players: Players = None,
@@ -805,6 +857,8 @@ def neat(
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
@@ -855,6 +909,7 @@ def nested(
     lr_warmup_start_fraction: Scalar = 0.01,
     compat: Literal["ours", "reference"] = "ours",
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     intervals: PerParameter = None,
@@ -907,6 +962,8 @@ def nested(
             that count tensors, and that are all 0 where they come from a model; in Keras a rate that, with
             steps_per_epoch, is never looked at again, and no iterations before the optimizer is built.
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
@@ -932,6 +989,7 @@ def ng_adam(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     players: Players = None,
@@ -961,6 +1019,8 @@ def ng_adam(
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the smoothed gradient instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
@@ -985,6 +1045,7 @@ def novograd(
     weight_decay: Scalar = 0.0,
     grad_averaging: bool = False,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Normalised gradients with second moments per tensor.
@@ -1003,6 +1064,8 @@ def novograd(
         weight_decay: added to the normalised gradient (>= 0)
         grad_averaging: new gradients weigh 1 - beta1, not 1, from the second update on
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -1025,6 +1088,7 @@ def nsa(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     players: Players = None,
@@ -1054,6 +1118,8 @@ def nsa(
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
@@ -1078,6 +1144,7 @@ def radam(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Rectified Adam, torch conventions.
 
@@ -1096,6 +1163,8 @@ def radam(
         weight_decay: L2 penalty, added to the gradient (>= 0)
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -1113,6 +1182,7 @@ def rmsprop(
     momentum: Scalar = 0.0,
     centered: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """RMSprop, torch conventions.
 
@@ -1130,6 +1200,8 @@ def rmsprop(
         momentum: share of the buffer that is kept; 0 removes it (>= 0)
         centered: divide by the standard deviation, not the root mean square
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -1146,6 +1218,7 @@ def sgd(
     nesterov: bool = False,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Stochastic gradient descent with momentum, torch conventions.
 
@@ -1161,6 +1234,8 @@ def sgd(
         nesterov: look ahead along the momentum
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -1175,6 +1250,7 @@ def signum(
     momentum: Scalar = 0.9,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Sign of the momentum.
 
@@ -1188,6 +1264,8 @@ def signum(
         momentum: decay of the gradient average; 0 removes it ([0, 1))
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
 from optgen.runtime.graph import WHOLE, Neighbours
 from optgen.runtime.graph import Edges as GraphEdges
 from optgen.runtime.rule_info import Meta
@@ -40,6 +42,11 @@ class Arrays(Protocol):
 
     def cast(self, x: Value, dtype: str) -> Value:
         """An array, or a number, as an array of a dtype."""
+        ...
+
+    def coarse(self, x: Value, compute: str) -> Value:
+        """A number that is coarser than elements, as functions that compute in a dtype take it; it may be wider, as
+        long as what it meets stays narrow."""
         ...
 
     def counter(self, x: Value, compute: str) -> Value:
@@ -159,7 +166,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Program:
-    """A rule under settled choices; `vectors` if its functions see tensors as (matrices, rows, columns)."""
+    """A rule under settled choices; `vectors` if its functions see tensors as (matrices, rows, columns).
+
+    `inexact` names the functions of elements that backends round differently; None where nobody has said.
+    """
 
     rule: str
     digest: str
@@ -168,6 +178,7 @@ class Program:
     vectors: bool
     slots: tuple[Slot, ...]
     variants: tuple[Variant, ...]
+    inexact: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -290,9 +301,20 @@ def _stencil(step: Stencil, world: World) -> None:
         for n in range(int(near.start[i]), int(near.start[i + 1])) if near is not None else ():
             assert near is not None
             mine, theirs = _met(world.arrays, near, n, own, values)
-            other = float(near.other[n]) * theirs
-            total = total + (float(near.own[n]) * mine - other if step.kind == "laplacian" else other)
+            a, b = _coefficient(near.own[n], own), _coefficient(near.other[n], own)
+            total = total + (_pull(a, b, mine, theirs) if step.kind == "laplacian" else b * theirs)
         tensor.values[step.result] = total
+
+
+def _coefficient(x: float, own: Value) -> float:
+    """A number in the precision of an array."""
+    return float(x) if "float64" in str(own.dtype) else float(np.float32(x))
+
+
+def _pull(a: float, b: float, own: Value, other: Value) -> Value:
+    """a*own - b*other in the order of operations that all backends have."""
+    pull = a * (own - other)
+    return pull if a == b else pull + (a - b) * other
 
 
 def _met(arrays: Arrays, near: Neighbours, n: int, own: Value, values: Sequence[Value]) -> tuple[Value, Value]:

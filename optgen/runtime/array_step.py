@@ -164,7 +164,10 @@ def _tensor(plan: Plan, leaf: Leaf, row: Row, shared: Mapping[str, Value]) -> Te
         given[name] = _seen(plan, leaf, "elem", arrays.cast(value, leaf.compute))
     for slot in leaf.slots:
         value = row[slot.name]
-        value = arrays.cast(value, leaf.compute) if slot.kind == "float" else arrays.counter(value, leaf.compute)
+        if slot.kind == "float":
+            value = (arrays.cast if slot.extent == "elem" else arrays.coarse)(value, leaf.compute)
+        else:
+            value = arrays.counter(value, leaf.compute)
         given[slot.name.replace("[", "_").replace("]", "")] = _seen(plan, leaf, slot.extent, value)
     given["step"] = arrays.counter(shared["step"], leaf.compute)
     given["t"] = arrays.counter(row["updates"] + 1 if "updates" in row else shared["step"], leaf.compute)

@@ -198,23 +198,27 @@ def copy_slot(packed, memory, layout, item, first, n, outward):
 
 @routine("void(int64, int64, int64, float64, float64, int64, int64)", "noinline")
 def add_difference(target, own, other, a, b, kind, n):
-    """Adds a*own - b*other to the target; nothing where both are equal and a = b. Narrow types add to float32."""
+    """Adds a*own - b*other to the target, as a*(own - other) + (a - b)*other; without the latter where a = b.
+
+    Narrow types add to float32, in which coefficients are compared, too: kernels of other backends know no others.
+    """
+    e, c, zero = np.float32(a), np.float32(a) - np.float32(b), np.float32(0)
     if kind == FLOAT32:
-        d, x, y, e, c = f4_at(target), f4_at(own), f4_at(other), np.float32(a), np.float32(a - b)
+        d, x, y = f4_at(target), f4_at(own), f4_at(other)
         for i in range(n):
-            d[i] += e * (x[i] - y[i]) + c * y[i]
+            d[i] += e * (x[i] - y[i]) + (c * y[i] if c != 0 else zero)
     elif kind == BFLOAT16:
-        d, h, k, e, c = f4_at(target), u2_at(own), u2_at(other), np.float32(a), np.float32(a - b)
+        d, h, k = f4_at(target), u2_at(own), u2_at(other)
         for i in range(n):
-            d[i] += e * (f4_of_b2(h[i]) - f4_of_b2(k[i])) + c * f4_of_b2(k[i])
+            d[i] += e * (f4_of_b2(h[i]) - f4_of_b2(k[i])) + (c * f4_of_b2(k[i]) if c != 0 else zero)
     elif kind == FLOAT16:
-        d, h, k, e, c = f4_at(target), u2_at(own), u2_at(other), np.float32(a), np.float32(a - b)
+        d, h, k = f4_at(target), u2_at(own), u2_at(other)
         for i in range(n):
-            d[i] += e * (f4_of_f2(h[i]) - f4_of_f2(k[i])) + c * f4_of_f2(k[i])
+            d[i] += e * (f4_of_f2(h[i]) - f4_of_f2(k[i])) + (c * f4_of_f2(k[i]) if c != 0 else zero)
     else:
         D, X, Y, C = f8_at(target), f8_at(own), f8_at(other), a - b
         for i in range(n):
-            D[i] += a * (X[i] - Y[i]) + C * Y[i]
+            D[i] += a * (X[i] - Y[i]) + (C * Y[i] if C != 0 else 0.0)
 
 
 @routine("boolean(int64, int64, int64)")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.errors import BackendError
+from optgen.runtime.float_environment import ieee
 
 Words = NDArray[np.int64]
 
@@ -91,7 +92,8 @@ def _handle(frame: int) -> int | None:
         work = _works.get(number)
         if work is None:
             raise RuntimeError("the kernels of this compiled step are gone: compile it anew in this process")
-        work.run(_addresses(words, _ARG_COUNT, _ARGS), _addresses(words, _RET_COUNT, _RETS))
+        with ieee():  # as kernels compute elsewhere
+            work.run(_addresses(words, _ARG_COUNT, _ARGS), _addresses(words, _RET_COUNT, _RETS))
     except BaseException as error:  # noqa: BLE001  # C++ is above
         return _error(words, error)
     return None

@@ -21,11 +21,12 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from optgen.errors import BackendError
-from optgen.runtime import array_step, jax_call, jax_checks, jax_kernels
+from optgen.runtime import array_step, jax_call, jax_checks, jax_kernels, jax_strict
 from optgen.runtime.array_step import Row
 from optgen.runtime.jax_checks import spread_out
 from optgen.runtime.jax_kernels import Kernels, Layout
 from optgen.runtime.jax_layers import Laid, Param
+from optgen.runtime.jax_scalars import wide
 from optgen.runtime.rule_info import Hypers, Settled
 
 Arrays: TypeAlias = Sequence[Any]
@@ -37,7 +38,7 @@ PLAIN = "plain JAX functions"
 @dataclass(eq=False)
 class Site:
     """A step of one tree: hypers that are known numbers, names of those that are operands, names of the inputs,
-    and whether parameters count their updates one by one.
+    whether parameters count their updates one by one, and whether every operation is to round once (kernels do so).
 
     Operands: parameters, slots, counts of updates if there are any, gradients, count, traced hypers, inputs. Results:
     the new ones of the first three.
@@ -50,6 +51,7 @@ class Site:
     traced: tuple[str, ...]
     inputs: tuple[str, ...]
     counted: bool
+    strict: bool = False
     lowered: list[str] = field(default_factory=list[str])
 
     def __call__(self, operands: Arrays) -> list[Any]:
@@ -89,12 +91,18 @@ class Site:
 
     def plain(self, *operands: Any) -> list[Any]:
         """The step as plain functions."""
+        if not self.strict:
+            return self._plain(*operands)
+        return jax_strict.strictly(self._plain, operands)
+
+    def _plain(self, *operands: Any) -> list[Any]:
         rows, rest = self.rows(operands)
         count, *given = rest
         split = len(self.traced)
         values = jax_checks.checked([self.laid.plan.rule.hyper(name) for name in self.traced], given[:split])
         named = zip((*self.traced, *self.inputs), (*values, *given[split:]), strict=True)
-        shared = {**self.known, **dict(named), "step": count + 1}
+        coarse = {name: wide(x) if jnp.ndim(x) == 0 else x for name, x in named}
+        shared = {**self.known, **coarse, "step": count + 1}
         apart = [leaf for row, param in zip(rows, self.laid.params, strict=True) for leaf in taken_apart(param, row)]
         new = array_step.step(self.laid.plan, apart, shared)
         whole = [put_together(param, row, new) for row, param in zip(rows, self.laid.params, strict=True)]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optgen.runtime import jax_scalars
 from optgen.runtime.array_program import Arrays, Value
 from optgen.runtime.array_program import Each as Each
 from optgen.runtime.array_program import Edges as Edges
@@ -27,7 +28,11 @@ _COMBINE: Mapping[str, Callable[..., Value]] = {
     "min": jnp.minimum,
 }
 _START: Mapping[str, float] = {"max": -np.inf, "min": np.inf}
-_REDUCE: Mapping[str, Callable[..., Value]] = {"sum": jnp.sum, "max": jnp.max, "min": jnp.min}
+_REDUCE: Mapping[str, Callable[..., Value]] = {
+    "sum": jax_scalars.sum_of,
+    "max": jax_scalars.max_of,
+    "min": jax_scalars.min_of,
+}
 
 
 class JaxArrays:
@@ -46,6 +51,9 @@ class JaxArrays:
 
     def cast(self, x: Value, dtype: str) -> Value:
         return jnp.asarray(x).astype(dtype)
+
+    def coarse(self, x: Value, compute: str) -> Value:
+        return jax_scalars.wide(self.cast(x, compute))
 
     def counter(self, x: Value, compute: str) -> Value:  # noqa: ARG002  # counts stay whole
         return x
@@ -87,8 +95,9 @@ class JaxArrays:
         return jax.lax.convert_element_type(array, like.dtype)  # a number of no fixed type gets one, too
 
     def switch(self, conditions: Sequence[Value], branches: Sequence[Callable[[], list[Any]]]) -> list[Any]:
-        last = len(branches) - 1
-        index = jnp.select([jnp.asarray(holds) for holds in conditions[:-1]], list(range(last)), last)
+        index = jnp.asarray(len(branches) - 1, jnp.int32)
+        for place in reversed(range(len(branches) - 1)):
+            index = jnp.where(conditions[place], jnp.int32(place), index)
         return jax.lax.switch(index, branches)
 
 

@@ -18,7 +18,7 @@ import optax
 from jax.core import Tracer
 
 from optgen.errors import HyperError, UsageError
-from optgen.runtime import array_modules, jax_checks, jax_report, jax_step
+from optgen.runtime import array_modules, jax_checks, jax_report, jax_step, jax_strict
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_program import Program
 from optgen.runtime.array_step import Plan
@@ -80,18 +80,20 @@ def transformation(
     stacked: Sequence[str] = (),
     arrangement: Arrangement | None = None,
     per_parameter: Mapping[str, PerParameter] | None = None,
+    strict: bool = False,
 ) -> Transformation:
     """The transformation of a rule.
 
     `given` maps the rule's hyper-parameters to numbers, traced arrays or schedules; those that select code must be
     known. `order` names the layers from input to output, for rules that look at them; `stacked` the modules whose
     parameters hold several layers along their first axis; `per_parameter` the hypers that parameters have for
-    themselves. Raises HyperError for values that cannot be, UsageError for arguments that make no sense.
+    themselves. `strict` has every operation round once, as NumPy does; compiling it for another platform than a CPU is
+    a BackendError. Raises HyperError for values that cannot be, UsageError for arguments that make no sense.
     """
     own = {hyper.name: (per_parameter or {}).get(hyper.per_parameter) for hyper in rule.hypers if hyper.per_parameter}
     own = {name: values for name, values in own.items() if values is not None}
     asked = Asked(order, arrangement or Arrangement(), _names("stacked", stacked), own)
-    engine = _Engine(rule, given, maximize, asked)
+    engine = _Engine(rule, given, maximize, asked, jax_strict.asked(strict))
     made = Transformation(engine.init, cast(Any, engine.update))
     made.apply, made.plain = engine.apply, engine.plain
     made.evaluation_params, made.describe = engine.evaluation_params, engine.describe
@@ -106,8 +108,8 @@ def _names(argument: str, given: Sequence[str]) -> Sequence[str]:
 
 
 class _Engine:
-    def __init__(self, rule: RuleInfo, given: Mapping[str, Given], maximize: bool, asked: Asked) -> None:
-        self.rule, self.asked = rule, asked
+    def __init__(self, rule: RuleInfo, given: Mapping[str, Given], maximize: bool, asked: Asked, strict: bool) -> None:
+        self.rule, self.asked, self.strict = rule, asked, strict
         self.given = {hyper.name: accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
         known = {name: value for name, value in self.given.items() if isinstance(value, bool | int | float | str)}
         static = {**rule.defaults(), **known}
@@ -120,6 +122,8 @@ class _Engine:
         self._refuse_traced(known)
         self.static = static
         self.program: Program = array_modules.find(rule, self.settled, static, "jax")
+        if strict:
+            jax_strict.check(rule.name, self.program.inexact)
         self.sites: dict[object, Site] = {}
         self.laid: dict[object, Laid] = {}
 
@@ -194,7 +198,9 @@ class _Engine:
         """The step for these parameters; the same one as long as nothing but values of operands differs."""
         known = {name: value for name, value in hypers.items() if name not in traced}
         key = (treedef, tuple((x.shape, x.dtype) for x in laid.params), tuple(known.items()), traced, inputs, counted)
-        return _kept(self.sites, key, lambda: Site(laid, self.settled, self.static, known, traced, inputs, counted))
+        return _kept(
+            self.sites, key, lambda: Site(laid, self.settled, self.static, known, traced, inputs, counted, self.strict)
+        )
 
     def evaluation_params(self, state: State, params: Tree) -> Tree:
         """The weights to evaluate with: those of the rule's `eval:`, or the parameters where it has none."""

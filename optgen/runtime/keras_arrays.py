@@ -34,6 +34,9 @@ class KerasArrays:
     def cast(self, x: Value, dtype: str) -> Value:
         return ops.cast(x, dtype)
 
+    def coarse(self, x: Value, compute: str) -> Value:
+        return self.cast(x, compute)
+
     def counter(self, x: Value, compute: str) -> Value:
         return ops.cast(x, compute) if BACKEND == "tensorflow" and not is_known(x) else x
 

@@ -153,10 +153,22 @@ def neighbours_plain(ctx, t, column, gradient):
     return all_plain
 
 
+def _pull(real):
+    """a*own - b*other in the order of operations that all backends have; a and b are mostly equal."""
+
+    zero = real(0)
+
+    @device
+    def pull(a, b, own, other):
+        return a * (own - other) + ((a - b) * other if a != b else zero)
+
+    return pull
+
+
 def _near(load, item, widened, real, coefficient, width):
     """The sum over a tensor's neighbours of a*own - b*other, or without `laplacian` of b*other, for an element."""
 
-    zero = real(0)
+    zero, pull = real(0), _pull(real)
 
     @device
     def near(ctx, t, own, i, column, gradient, laplacian):
@@ -172,7 +184,7 @@ def _near(load, item, widened, real, coefficient, width):
             if u >= 0 and (not gradient or load_i8(ctx[MODE] + 8 * u) == ACTIVE):
                 other = real(widened(load(at + item * place(lies, i + load_i8(window + 16)))))
             if laplacian:
-                total = total + (coefficient(ctx[NEIGHBOUR_OWN] + width * e) * real(widened(own)) - b * other)
+                total = total + pull(coefficient(ctx[NEIGHBOUR_OWN] + width * e), b, real(widened(own)), other)
             else:
                 total = total + b * other
         return total
@@ -183,7 +195,7 @@ def _near(load, item, widened, real, coefficient, width):
 def _near4(load4, item, widened, real, coefficient, width):
     """The same for four elements of slots that are plain."""
 
-    zero = real(0)
+    zero, pull = real(0), _pull(real)
 
     @device
     def near4(ctx, t, own, i, column, gradient, laplacian):  # noqa: ARG001 (as of one element)
@@ -194,10 +206,10 @@ def _near4(load4, item, widened, real, coefficient, width):
             other = load4(at + item * i)
             if laplacian:
                 a = coefficient(ctx[NEIGHBOUR_OWN] + width * e)
-                sum0 = sum0 + (a * real(widened(own[0])) - b * real(widened(other[0])))
-                sum1 = sum1 + (a * real(widened(own[1])) - b * real(widened(other[1])))
-                sum2 = sum2 + (a * real(widened(own[2])) - b * real(widened(other[2])))
-                sum3 = sum3 + (a * real(widened(own[3])) - b * real(widened(other[3])))
+                sum0 = sum0 + pull(a, b, real(widened(own[0])), real(widened(other[0])))
+                sum1 = sum1 + pull(a, b, real(widened(own[1])), real(widened(other[1])))
+                sum2 = sum2 + pull(a, b, real(widened(own[2])), real(widened(other[2])))
+                sum3 = sum3 + pull(a, b, real(widened(own[3])), real(widened(other[3])))
             else:
                 sum0 = sum0 + b * real(widened(other[0]))
                 sum1 = sum1 + b * real(widened(other[1]))

@@ -96,7 +96,7 @@ def near(
         at = pointer(slot(ctx, u, column), kind, HOW)
         other = load(at, place, there, HOW).to(own.dtype)
         if OWN:
-            total += a * own - b * other
+            total += a * (own - other) + tl.where(a == b, 0.0, (a - b) * other)  # in this order on all backends
         else:
             total += b * other
     return total

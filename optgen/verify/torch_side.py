@@ -109,11 +109,11 @@ def _optimizer(
             tensor.grad_dtype = getattr(torch, own.grad)
     groups: list[dict[str, Any]] = []
     for own, run in groupby(tensors, key=lambda name: name if name in given else ""):
-        groups.append({"params": [(name, tensors[name]) for name in run], **_arguments(cls, given[own])})
+        groups.append({"params": [(name, tensors[name]) for name in run], **arguments(cls, given[own])})
     extra = arrangement_of(spec, arranged) | _storage(dtypes)
     with warnings.catch_warnings():  # how much rounding costs is what is looked at here
         warnings.filterwarnings("ignore", message=".*without a float32 copy")
-        return cls(groups, **_arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
+        return cls(groups, **arguments(cls, given[""]), **extra), list(tensors.values())  # type: ignore[call-arg]
 
 
 def _storage(dtypes: Sequence[DtypeSet]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _storage(dtypes: Sequence[DtypeSet]) -> dict[str, Any]:
     }
 
 
-def _arguments(cls: type[Optimizer], values: Mapping[str, Setting]) -> dict[str, Any]:
+def arguments(cls: type[Optimizer], values: Mapping[str, Setting]) -> dict[str, Any]:
     """Values by the names that torch arguments have; entries of a tuple together."""
     arguments: dict[str, Any] = {}
     for hyper in cls.RULE.hypers:

@@ -51,6 +51,7 @@ def adabelief(
     eps: Scalar = 1e-16,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Steps by the belief in observed gradients.
 
@@ -67,6 +68,8 @@ def adabelief(
         eps: added to the average and to the denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -84,4 +87,5 @@ def adabelief(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -55,4 +55,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -50,6 +50,7 @@ def adadelta(
     eps: Scalar = 1e-06,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Steps in the units of the weights, torch conventions.
 
@@ -64,6 +65,8 @@ def adadelta(
         eps: added inside both roots (>= 0)
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -80,4 +83,5 @@ def adadelta(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -69,6 +69,7 @@ def adafactor(
     weight_decay: Scalar = 0.0,
     relative_step: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Adafactor, torch conventions.
@@ -88,6 +89,8 @@ def adafactor(
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         relative_step: lr is an upper bound of 1/sqrt(t), as in torch; false takes lr as it is
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -108,5 +111,6 @@ def adafactor(
             "relative_step": relative_step,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

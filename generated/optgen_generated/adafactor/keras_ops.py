@@ -121,4 +121,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

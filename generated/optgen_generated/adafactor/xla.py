@@ -7,7 +7,7 @@ made by: optgen build adafactor --backend xla --set maximize=false
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import divide, maximum, minimum, negation, power, sqrt, where
+from optgen.runtime.jax_scalars import divide, maximum, minimum, negation, power, sqrt, sum_of, where
 
 
 def start_r():
@@ -40,21 +40,21 @@ def ndim_param_ge_2(
     b = power(t, beta2_decay)
     # r = r + b*(mean(g**2, over="row") - r)
     mul = g * g
-    r_new = r + b * (jnp.sum(mul, axis=2, keepdims=True) / cols - r)
+    r_new = r + b * (sum_of(mul, axis=2, keepdims=True) / cols - r)
     # c = c + b*(mean(g**2, over="col") - c)
-    c_new = c + b * (jnp.sum(mul, axis=1, keepdims=True) / rows - c)
+    c_new = c + b * (sum_of(mul, axis=1, keepdims=True) / rows - c)
     # s = r*c/maximum(mean(r, over="matrix"), eps1)
-    s = r_new * c_new / jnp.maximum(jnp.sum(r_new, axis=(1, 2), keepdims=True) / rows, eps1)
+    s = r_new * c_new / jnp.maximum(sum_of(r_new, axis=(1, 2), keepdims=True) / rows, eps1)
     # u = g/sqrt(maximum(s, eps1**2))
     u = g / jnp.sqrt(jnp.maximum(s, eps1 * eps1))
     # d = u/maximum(1, sqrt(mean(u**2, over="tensor"))/clip_threshold)
     mul_1 = u * u
-    d = u / maximum(1, divide(sqrt(divide(jnp.sum(mul_1), numel)), clip_threshold))
+    d = u / maximum(1, divide(sqrt(divide(sum_of(mul_1), numel)), clip_threshold))
     # rate = where(relative_step, minimum(lr, 1/sqrt(t)), lr)
     rate = where(relative_step, minimum(lr, divide(1, sqrt(t))), lr)
     # size = maximum(eps2, sqrt(mean(param**2, over="tensor")))
     mul_2 = param * param
-    size = maximum(eps2, sqrt(divide(jnp.sum(mul_2), numel)))
+    size = maximum(eps2, sqrt(divide(sum_of(mul_2), numel)))
     # param = param - lr*weight_decay*param - rate*size*d
     param_new = param - lr * weight_decay * param - rate * size * d
     return param_new, r_new, c_new
@@ -79,12 +79,12 @@ def not_ndim_param_ge_2(
     u = g / jnp.sqrt(jnp.maximum(v_new, eps1 * eps1))
     # d = u/maximum(1, sqrt(mean(u**2, over="tensor"))/clip_threshold)
     mul = u * u
-    d = u / maximum(1, divide(sqrt(divide(jnp.sum(mul), numel)), clip_threshold))
+    d = u / maximum(1, divide(sqrt(divide(sum_of(mul), numel)), clip_threshold))
     # rate = where(relative_step, minimum(lr, 1/sqrt(t)), lr)
     rate = where(relative_step, minimum(lr, divide(1, sqrt(t))), lr)
     # size = maximum(eps2, sqrt(mean(param**2, over="tensor")))
     mul_1 = param * param
-    size = maximum(eps2, sqrt(divide(jnp.sum(mul_1), numel)))
+    size = maximum(eps2, sqrt(divide(sum_of(mul_1), numel)))
     # param = param - lr*weight_decay*param - rate*size*d
     param_new = param - lr * weight_decay * param - rate * size * d
     return param_new, v_new
@@ -121,4 +121,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

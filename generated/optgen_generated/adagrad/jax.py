@@ -58,6 +58,7 @@ def adagrad(
     initial_accumulator_value: Scalar = 0.0,
     eps: Scalar = 1e-10,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adaptive gradient, torch conventions.
 
@@ -73,6 +74,8 @@ def adagrad(
         initial_accumulator_value: what the sums start from (>= 0)
         eps: added to the denominator (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -90,4 +93,5 @@ def adagrad(
             "eps": eps,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -48,4 +48,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

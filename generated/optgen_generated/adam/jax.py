@@ -58,6 +58,7 @@ def adam(
     amsgrad: bool = False,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam, torch conventions.
 
@@ -76,6 +77,8 @@ def adam(
         amsgrad: divide by the largest average of squared gradients so far
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -95,4 +98,5 @@ def adam(
             "decoupled_weight_decay": decoupled_weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -51,6 +51,7 @@ def adamax(
     eps: Scalar = 1e-08,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with the infinity norm, torch conventions.
 
@@ -66,6 +67,8 @@ def adamax(
         eps: added to the magnitude of gradients (>= 0)
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -83,4 +86,5 @@ def adamax(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

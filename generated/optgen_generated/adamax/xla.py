@@ -56,4 +56,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -56,6 +56,7 @@ def adamw(
     weight_decay: Scalar = 0.01,
     amsgrad: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with decoupled weight decay.
 
@@ -72,6 +73,8 @@ def adamw(
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         amsgrad: divide by the largest average of squared gradients so far
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -90,4 +93,5 @@ def adamw(
             "amsgrad": amsgrad,
         },
         maximize=maximize,
+        strict=strict,
     )

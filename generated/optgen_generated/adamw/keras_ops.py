@@ -54,4 +54,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

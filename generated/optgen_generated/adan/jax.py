@@ -57,6 +57,7 @@ def adan(
     weight_decay: Scalar = 0.0,
     no_prox: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adaptive Nesterov momentum.
 
@@ -75,6 +76,8 @@ def adan(
         weight_decay: proximal, by lr*weight_decay (>= 0)
         no_prox: true shrinks weights by lr*weight_decay before the step instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -94,4 +97,5 @@ def adan(
             "no_prox": no_prox,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -72,4 +72,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -60,6 +60,7 @@ def ademamix(
     beta3_warmup: Scalar = 0,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with a fast and a slow gradient average.
 
@@ -80,6 +81,8 @@ def ademamix(
         beta3_warmup: updates until beta3 has its value; 0 starts with it (int >= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -101,4 +104,5 @@ def ademamix(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -77,4 +77,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

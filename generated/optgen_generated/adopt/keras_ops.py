@@ -84,4 +84,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

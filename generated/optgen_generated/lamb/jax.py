@@ -54,6 +54,7 @@ def lamb(
     weight_decay: Scalar = 0.0,
     max_norm: Scalar = 10.0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Layerwise adaptive moments for batch training.
@@ -71,6 +72,8 @@ def lamb(
         weight_decay: part of the direction that is rescaled (>= 0)
         max_norm: largest weight norm that counts; .inf for no limit (> 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -90,5 +93,6 @@ def lamb(
             "max_norm": max_norm,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

@@ -60,4 +60,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -7,7 +7,7 @@ made by: optgen build lamb --backend xla --set maximize=false
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import divide, either, expm1, log, minimum, sqrt, where
+from optgen.runtime.jax_scalars import divide, either, expm1, log, minimum, sqrt, sum_of, where
 
 
 def start_m(param):
@@ -29,9 +29,9 @@ def always(param, m, v, g, beta1, beta2, t, eps, weight_decay, max_norm, lr):
     # u = (m/(1 - beta1**t)) / (sqrt(v/(1 - beta2**t)) + eps) + weight_decay*param
     u = m_new * divide(1.0, -expm1(t * log(beta1))) / (jnp.sqrt(v_new * divide(1.0, -expm1(t * log(beta2)))) + eps) + weight_decay * param
     # size = norm(param, over="tensor")
-    size = sqrt(jnp.sum(param * param))
+    size = sqrt(sum_of(param * param))
     # length = norm(u, over="tensor")
-    length = sqrt(jnp.sum(u * u))
+    length = sqrt(sum_of(u * u))
     # d = where(size == 0 or length == 0, 1, minimum(size, max_norm)/length)*u
     d = where(either(size == 0, length == 0), 1, divide(minimum(size, max_norm), length)) * u
     # param = param - lr*d
@@ -60,4 +60,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -51,6 +51,7 @@ def laprop(
     eps: Scalar = 1e-15,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Momentum of normalised gradients.
 
@@ -66,6 +67,8 @@ def laprop(
         eps: added to the denominator (>= 0)
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -83,4 +86,5 @@ def laprop(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

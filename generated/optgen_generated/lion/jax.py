@@ -47,6 +47,7 @@ def lion(
     b2: Scalar = 0.99,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Evolved sign momentum.
 
@@ -61,6 +62,8 @@ def lion(
         b2: decay of the momentum ([0, 1))
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -77,4 +80,5 @@ def lion(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -90,6 +90,7 @@ def m3(
     moments: Literal["sum", "ema"] = "sum",
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Multi-scale momentum Muon, Algorithm 1 of Nested Learning.
@@ -117,6 +118,8 @@ def m3(
         moments: as in Algorithm 1, or averages
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -144,5 +147,6 @@ def m3(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

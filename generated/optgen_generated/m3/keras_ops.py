@@ -197,4 +197,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=('library.newton_schulz',),
 )

@@ -109,6 +109,7 @@ def muon(
     adamw_amsgrad: bool = False,
     rule: Literal["muon", "adamw"] = "muon",
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Orthogonalised momentum; AdamW for everything that is not a matrix.
@@ -141,6 +142,8 @@ def muon(
         adamw_amsgrad: divide by the largest average of squared gradients so far
         rule: which rule a group's tensors get; the first leaves it to the condition it is written for
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -171,5 +174,6 @@ def muon(
             "rule": rule,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

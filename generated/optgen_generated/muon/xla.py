@@ -104,4 +104,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=('library.newton_schulz',),
 )

@@ -56,6 +56,7 @@ def nadam(
     momentum_decay: Scalar = 0.004,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Adam with Nesterov momentum, torch conventions.
 
@@ -73,6 +74,8 @@ def nadam(
         momentum_decay: how fast the momentum coefficient grows (>= 0)
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -92,4 +95,5 @@ def nadam(
             "decoupled_weight_decay": decoupled_weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

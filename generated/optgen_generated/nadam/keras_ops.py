@@ -68,4 +68,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

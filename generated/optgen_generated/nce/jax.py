@@ -211,6 +211,7 @@ def nce(
     convention: Literal["numpy", "keras", "torch", "cpp"] = "numpy",
     metrics_interval: Scalar = 0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Nash conflict elimination.
@@ -260,6 +261,8 @@ def nce(
         convention: whose guards are used, of the published package's four implementations
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -307,5 +310,6 @@ def nce(
             "metrics_interval": metrics_interval,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

@@ -70,4 +70,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -7,7 +7,7 @@ made by: optgen build nce --backend xla --set adaptive_alpha=false --set adaptiv
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import absolute, both, divide, either, maximum, sqrt, where
+from optgen.runtime.jax_scalars import absolute, both, divide, either, maximum, sqrt, sum_of, where
 
 
 def start_m(param):
@@ -20,11 +20,11 @@ def always(
 ):
     """`always`: one tensor."""
     # X = norm(x, over="tensor")
-    X = sqrt(jnp.sum(g * g))
+    X = sqrt(sum_of(g * g))
     # Y = norm(y, over="tensor")
-    Y = sqrt(jnp.sum(m * m))
+    Y = sqrt(sum_of(m * m))
     # xy = dot(x, y, over="tensor")
-    xy = jnp.sum(g * m)
+    xy = sum_of(g * m)
     # conflict = where(guarded and (X <= eps or Y <= eps), 0, maximum(0, -xy/(X*Y + eps)))
     conflict = where(either(X <= eps, Y <= eps), 0, maximum(0, divide(-xy, X * Y + eps)))
     # s = a*conflict
@@ -70,4 +70,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

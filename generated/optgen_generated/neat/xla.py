@@ -98,4 +98,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -284,6 +284,7 @@ def nested(
     lr_warmup_start_fraction: Scalar = 0.01,
     compat: Literal["ours", "reference"] = "ours",
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     intervals: PerParameter = None,
@@ -336,6 +337,8 @@ def nested(
             that count tensors, and that are all 0 where they come from a model; in Keras a rate that, with
             steps_per_epoch, is never looked at again, and no iterations before the optimizer is built.
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         intervals: interval of each parameter: one per parameter, or a map from name patterns (first match wins)
@@ -386,6 +389,7 @@ def nested(
             "compat": compat,
         },
         maximize=maximize,
+        strict=strict,
         order=order,
         stacked=stacked,
         per_parameter={"intervals": intervals, "layer_update_intervals": layer_update_intervals},

@@ -276,4 +276,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -7,7 +7,7 @@ made by: optgen build nested --backend xla --set accumulate_gradients=true --set
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import both, cos, divide, either, exp, expm1, floor, log, maximum, minimum, negation, remainder, sqrt, where
+from optgen.runtime.jax_scalars import both, cos, divide, either, exp, expm1, floor, log, maximum, minimum, negation, remainder, sqrt, sum_of, where
 
 
 def start_s(param):
@@ -125,9 +125,9 @@ def due_k_gt_1(
     g_new = (acc + g) / (count + 1)
     # w = softmax(score/sqrt(numel(param) + 1e-8))
     sqrt_1 = sqrt(numel + 1e-08)
-    div = divide(jnp.sum(g_new * s_new), sqrt_1)
-    div_1 = divide(jnp.sum(g_new * m_new), sqrt_1)
-    div_2 = divide(jnp.sum(g_new * l_new), sqrt_1)
+    div = divide(sum_of(g_new * s_new), sqrt_1)
+    div_1 = divide(sum_of(g_new * m_new), sqrt_1)
+    div_2 = divide(sum_of(g_new * l_new), sqrt_1)
     maximum_1 = maximum(maximum(div, div_1), div_2)
     exp_1 = exp(div - maximum_1)
     exp_2 = exp(div_1 - maximum_1)
@@ -200,9 +200,9 @@ def due_not_k_gt_1(
     l_new = long_term_decay * l + (1 - long_term_decay) * g
     # w = softmax(score/sqrt(numel(param) + 1e-8))
     sqrt_1 = sqrt(numel + 1e-08)
-    div = divide(jnp.sum(g * s_new), sqrt_1)
-    div_1 = divide(jnp.sum(g * m_new), sqrt_1)
-    div_2 = divide(jnp.sum(g * l_new), sqrt_1)
+    div = divide(sum_of(g * s_new), sqrt_1)
+    div_1 = divide(sum_of(g * m_new), sqrt_1)
+    div_2 = divide(sum_of(g * l_new), sqrt_1)
     maximum_1 = maximum(maximum(div, div_1), div_2)
     exp_1 = exp(div - maximum_1)
     exp_2 = exp(div_1 - maximum_1)
@@ -276,4 +276,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

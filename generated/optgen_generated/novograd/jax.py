@@ -54,6 +54,7 @@ def novograd(
     weight_decay: Scalar = 0.0,
     grad_averaging: bool = False,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Normalised gradients with second moments per tensor.
@@ -72,6 +73,8 @@ def novograd(
         weight_decay: added to the normalised gradient (>= 0)
         grad_averaging: new gradients weigh 1 - beta1, not 1, from the second update on
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
@@ -91,5 +94,6 @@ def novograd(
             "grad_averaging": grad_averaging,
         },
         maximize=maximize,
+        strict=strict,
         stacked=stacked,
     )

@@ -7,7 +7,7 @@ made by: optgen build novograd --backend xla --set maximize=false
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import both, sqrt, where
+from optgen.runtime.jax_scalars import both, sqrt, sum_of, where
 
 
 def start_m(param):
@@ -23,7 +23,7 @@ def start_v():
 def always(param, m, v, g, t, beta2, beta1, grad_averaging, eps, weight_decay, lr):
     """`always`: one tensor."""
     # n = sum(g**2, over="tensor")
-    n = jnp.sum(g * g)
+    n = sum_of(g * g)
     # v = where(t == 1, n, beta2*v + (1 - beta2)*n)
     v_new = where(t == 1, n, beta2 * v + (1 - beta2) * n)
     # m = beta1*m + where(grad_averaging and t > 1, 1 - beta1, 1)*(g/(sqrt(v) + eps) + weight_decay*param)
@@ -54,4 +54,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -69,6 +69,7 @@ def nsa(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = True,
     maximize: bool = False,
+    strict: bool = False,
     order: Sequence[str] | None = None,
     stacked: Sequence[str] = (),
     players: Players = None,
@@ -98,6 +99,8 @@ def nsa(
         weight_decay: shrinks weights by lr*weight_decay (>= 0)
         decoupled_weight_decay: false adds weight_decay*param to the gradient instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         order: the layers from input to output, by the paths of their parameters joined with /; guessed from names
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
         players: the layer of each parameter; by default from the paths. "tensor": its own
@@ -127,6 +130,7 @@ def nsa(
             "decoupled_weight_decay": decoupled_weight_decay,
         },
         maximize=maximize,
+        strict=strict,
         order=order,
         stacked=stacked,
         arrangement=Arrangement(players=players, edges=edges, laplacian=laplacian, coupling=coupling),

@@ -99,4 +99,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

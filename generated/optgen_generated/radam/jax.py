@@ -68,6 +68,7 @@ def radam(
     weight_decay: Scalar = 0.0,
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Rectified Adam, torch conventions.
 
@@ -86,6 +87,8 @@ def radam(
         weight_decay: L2 penalty, added to the gradient (>= 0)
         decoupled_weight_decay: true shrinks weights by lr*weight_decay instead
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -104,4 +107,5 @@ def radam(
             "decoupled_weight_decay": decoupled_weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -112,4 +112,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

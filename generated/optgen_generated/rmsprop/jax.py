@@ -58,6 +58,7 @@ def rmsprop(
     momentum: Scalar = 0.0,
     centered: bool = False,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """RMSprop, torch conventions.
 
@@ -75,6 +76,8 @@ def rmsprop(
         momentum: share of the buffer that is kept; 0 removes it (>= 0)
         centered: divide by the standard deviation, not the root mean square
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -93,4 +96,5 @@ def rmsprop(
             "centered": centered,
         },
         maximize=maximize,
+        strict=strict,
     )

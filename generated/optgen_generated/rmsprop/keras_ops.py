@@ -47,4 +47,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -57,6 +57,7 @@ def sgd(
     nesterov: bool = False,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Stochastic gradient descent with momentum, torch conventions.
 
@@ -72,6 +73,8 @@ def sgd(
         nesterov: look ahead along the momentum
         weight_decay: L2 penalty, added to the gradient (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -89,4 +92,5 @@ def sgd(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -37,4 +37,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -47,6 +47,7 @@ def signum(
     momentum: Scalar = 0.9,
     weight_decay: Scalar = 0.0,
     maximize: bool = False,
+    strict: bool = False,
 ) -> Transformation:
     """Sign of the momentum.
 
@@ -60,6 +61,8 @@ def signum(
         momentum: decay of the gradient average; 0 removes it ([0, 1))
         weight_decay: decoupled: weights shrink by lr*weight_decay (>= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
 
@@ -75,4 +78,5 @@ def signum(
             "weight_decay": weight_decay,
         },
         maximize=maximize,
+        strict=strict,
     )

@@ -45,4 +45,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )
