@@ -78,4 +78,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )

@@ -7,7 +7,7 @@ made by: optgen build nce_players --backend xla --set decouple_weight_decay=true
 import jax.numpy as jnp
 
 from optgen.runtime.jax_program import Each, Program, Slot, Variant
-from optgen.runtime.jax_scalars import absolute, both, divide, either, maximum, minimum, sqrt, where
+from optgen.runtime.jax_scalars import absolute, both, divide, either, maximum, minimum, sqrt, sum_of, where
 
 
 def start_m(param):
@@ -27,11 +27,11 @@ def always(
     # o = (sum(g) - g)/maximum(player_count - 1, 1)
     mul = (g_0 - g_0) * divide(1.0, maximum(1 - 1, 1))
     # X = norm(g, over="tensor")
-    sqrt_1 = sqrt(jnp.sum(g_0 * g_0))
+    sqrt_1 = sqrt(sum_of(g_0 * g_0))
     # Y = norm(o, over="tensor")
-    sqrt_2 = sqrt(jnp.sum(mul * mul))
+    sqrt_2 = sqrt(sum_of(mul * mul))
     # xy = dot(g, o, over="tensor")
-    total = jnp.sum(g_0 * mul)
+    total = sum_of(g_0 * mul)
     # conflict = where(X <= eps or Y <= eps, 0, maximum(0, -xy/(X*Y + eps)))
     where_1 = where(either(sqrt_1 <= eps, sqrt_2 <= eps), 0, maximum(0, divide(-total, sqrt_1 * sqrt_2 + eps)))
     # averaged = averages(conflict, conflict_ema, adaptive_correction_decay)
@@ -78,4 +78,5 @@ PROGRAM = Program(
             True,
         ),
     ),
+    inexact=(),
 )
