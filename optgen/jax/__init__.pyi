@@ -766,6 +766,7 @@ def nce_players(
     adaptive_correction_max_scale: Scalar = 3.0,
     metrics_interval: Scalar = 0,
     maximize: bool = False,
+    strict: bool = False,
     stacked: Sequence[str] = (),
 ) -> Transformation:
     """Nash conflict elimination among players.
@@ -800,6 +801,8 @@ def nce_players(
         adaptive_correction_max_scale: largest such scale (> 0)
         metrics_interval: updates between samples of the metrics; 0: none (int >= 0)
         maximize: climb instead of descend
+        strict: one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all
+            backends
         stacked: modules whose parameters hold several layers along axis 0, by their paths (* matches within a part)
 
     Numbers may be traced arrays or schedules of the number of steps completed, unless they select code.
