@@ -101,6 +101,8 @@ DECLARATIONS = {
     "require reads state": (HEAD + "require: [§param > 0]\n" + STEP, '"param" cannot be read', "reads hypers"),
     "preset": (HEAD + "presets: {a: {§lrr: 1}}\n" + STEP, 'sets "lrr"', 'did you mean "lr"?'),
     "preset value": (HEAD + "presets: {a: {§lr: fast}}\n" + STEP, "must be a number, got 'fast'", "takes"),
+    "quirk": (HEAD + "quirks: {§lr_as_maed: true}\n" + STEP, 'unknown quirk "lr_as_maed"', '"lr_as_made"?'),
+    "quirk reads step": (HEAD + "quirks: {late_count: §step > 1}\n" + STEP, '"step" cannot be read', "reads hypers"),
     "claim kind": (HEAD + "claims: [{§reduces: {rule: sgd}}]\n" + STEP, "unknown claim", '"reduces_to"?'),
     "claim rule": (HEAD + "claims: [{reduces_to: {§rule: sdg}}]\n" + STEP, 'no rule "sdg"', '"sgd"?'),
     "base in a rule": (HEAD + "  §a: base\n" + STEP, "only a transform", "kind: transform"),

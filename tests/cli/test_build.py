@@ -144,9 +144,21 @@ def test_settings_reach_the_kernels() -> None:
     assert "f64" in optgen("build", "neat", "--emit", "kernel-ir", "--dtype", "float64").stdout
 
 
+def test_a_preset_is_its_settings() -> None:
+    """Those of kernels; who the players are is no affair of theirs. What is set wins."""
+    ir = ("build", "neat", "--emit", "kernel-ir")
+    chosen, other = ("--set", "nsa=off", "--set", "decoupled_weight_decay=false"), ("--set", "coupling=match")
+    by_hand = optgen(*ir, *chosen, "--set", "coupling=flat").stdout
+    assert optgen(*ir, "--preset", "neat_pr").stdout == by_hand != optgen(*ir).stdout
+    assert optgen(*ir, "--preset", "neat_literal", *other).stdout == (
+        optgen(*ir, "--set", "bias_correction=false", *other).stdout
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["--preset", "neat_pl"], 1, 'neat has no preset "neat_pl"; did you mean'),
         (["--backend", "nubma"], 2, 'did you mean "numba"?'),
         (["--framework", "jax", "--backend", "numba"], 1, "does not serve jax: add --backend xla"),
         (["--framework", "keras", "--backend", "numba"], 1, "does not serve keras: add --backend xla"),

@@ -78,6 +78,7 @@ def test_values(tmp_path: Path) -> None:
     assert words("build", rule, "--set", "maximize=t") == ["maximize=true"]
     assert words("build", rule, "--set", "other=") == []
     assert words("build", "nope", "--set", "") == ["maximize="]
+    assert words("build", "neat", "--preset", "neat_p") == ["neat_pr"]
 
 
 @pytest.mark.slow
