@@ -32,7 +32,7 @@ def intervals(optimizer: Nested, variables: list[Any], steps: int) -> list[int]:
     found = [0] * len(variables)
     for step in range(1, steps + 1):
         before = [np.array(ops.convert_to_numpy(v)) for v in variables]
-        optimizer.apply([ops.ones_like(v) for v in variables], variables)
+        optimizer.apply([ops.ones(v.shape) for v in variables], variables)
         for k, v in enumerate(variables):
             moved = not np.array_equal(before[k], ops.convert_to_numpy(v))
             found[k] = found[k] or (step if moved else 0)
