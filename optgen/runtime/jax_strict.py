@@ -2,8 +2,7 @@
 
 XLA folds constants into one another and divides by what is the same for all elements through its inverse; LLVM then
 fuses a product into the sum it goes to. Both see values, not bits: every product, sum, quotient and root is therefore
-taken apart into bits, to which a zero is added by `or` that is known only at run time, and put together again. That
-costs an integer operation where steps wait for memory.
+taken apart into bits, to which a zero is added by `or` that is known only at run time, and put together again.
 
 Values coarser than elements are float64 within a strict step, and rounded once, where they meet elements: that is what
 kernels do. XLA's CPU threads take subnormal numbers for zeros, which no function of arrays can change.
