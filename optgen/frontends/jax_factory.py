@@ -10,9 +10,8 @@ from optgen.errors import UsageError
 from optgen.frontends import documented
 from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, LAPLACIAN_TYPE, reach_of, works_on
 from optgen.frontends.python_text import docstring_text, literal, value
-from optgen.frontends.rule_record import import_text, record, record_imports, spelled_by
+from optgen.frontends.rule_record import import_text, record_imports, records, spelled_by
 from optgen.frontends.torch_arguments import uses
-from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.model import Hyper, Spec
 from optgen.spec.vocabulary import CHOOSER, PER_PARAMETER
 
@@ -28,7 +27,6 @@ _ALSO = {
     "optgen.runtime.jax_order": ("forward_order",),
     "optgen.runtime.jax_presets": ("preset",),
 }
-SHIPPED = "shipped"
 _STRICT = "one operation, one rounding, as NumPy does, on CPUs; refused for a rule that cannot be so on all backends"
 
 
@@ -54,10 +52,7 @@ def jax_factory(spec: Spec, origin: str = "") -> str:
     """Text of the module that holds a rule's JAX factory; `origin` as for the torch class."""
     if spec.kind != "rule":
         raise UsageError(f"{spec.name} is a transform; an optimizer is made of a rule")
-    parts = [*record(spec, origin, spelling=spelled_by(argument_of)), _factory(spec)]
-    if derived := evaluation(spec):
-        where = origin and f"{spec.name if origin == SHIPPED else origin}{MARK}"
-        parts = [*record(derived, where, "evaluation"), *parts]
+    parts = [*records(spec, origin, spelled_by(argument_of)), _factory(spec)]
     body = "\n\n\n".join(part.rstrip() for part in parts) + "\n"
     return _header(spec) + _imports(body) + "\n\n" + body
 

@@ -10,7 +10,7 @@ from optgen.errors import UsageError
 from optgen.frontends import documented
 from optgen.frontends.declared import COUPLING_ABOUT, COUPLING_TYPE, EDGES_ABOUT, LAPLACIAN_TYPE, works_on
 from optgen.frontends.python_text import docstring_text, literal, value
-from optgen.frontends.rule_record import import_text, record, record_imports, spelled_by
+from optgen.frontends.rule_record import import_text, record_imports, records, spelled_by
 from optgen.frontends.torch_arguments import uses
 from optgen.spec.model import Hyper, Spec
 from optgen.spec.vocabulary import SETTER
@@ -22,6 +22,7 @@ _RUNTIME = "optgen.runtime.keras_optimizer"
 _DEPTH = "optgen.runtime.keras_depth"
 #: What the namespace has beside optimizers.
 _ALSO = {
+    "optgen.runtime.keras_evaluation": ("EvaluationWeightsCallback",),
     "optgen.runtime.keras_metrics": ("MetricsCallback",),
     "optgen.runtime.keras_neutral": ("load_state", "save_state", "state_of"),
     "optgen.runtime.keras_trace": ("trace_layers",),
@@ -37,12 +38,13 @@ _COMMON = (
     ("loss_scale_factor", "float | None", "None", "what the loss is multiplied by, and gradients divided"),
     ("gradient_accumulation_steps", "int | None", "None", "gradients of as many calls make one step"),
     ("name", "str | None", "None", "what Keras calls the optimizer"),
+    ("backend", "str | None", "None", "kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops"),
 )
 #: What a class has from Keras or from the base here, which no argument may hide.
 _TAKEN = frozenset(
     {"self", "super", "iterations", "variables", "built", "build", "apply", "assign", "describe"}
     | {"layout", "state_of", "hypers", "set_hyper", "shown", "from_keras", "to_keras", "memory_stats"}
-    | {"metrics", "reset_metrics", "preset"}
+    | {"metrics", "reset_metrics", "preset", "eval", "train", "evaluating", "evaluation_weights"}
     | {"RULE", "ARGUMENTS", "STATE", "layers", "lock"}
 )
 
@@ -69,10 +71,8 @@ def keras_class(spec: Spec, origin: str = "") -> str:
     """Text of the module that holds a rule's Keras optimizer; `origin` as for the torch class."""
     if spec.kind != "rule":
         raise UsageError(f"{spec.name} is a transform; an optimizer is made of a rule")
-    body = (
-        "\n\n\n".join(part.rstrip() for part in (*record(spec, origin, spelling=spelled_by(argument_of)), _class(spec)))
-        + "\n"
-    )
+    parts = [*records(spec, origin, spelled_by(argument_of)), _class(spec)]
+    body = "\n\n\n".join(part.rstrip() for part in parts) + "\n"
     return _header(spec) + _imports(body) + "\n\n" + body
 
 
@@ -245,4 +245,7 @@ def _type(hyper: Hyper) -> str:
 
 def _docstring(spec: Spec) -> str:
     entries = [(argument.name, argument.doc) for argument in _arguments(spec)]
-    return documented.docstring([*documented.opening(spec), *documented.listed(entries)])
+    lines = documented.opening(spec)
+    if spec.evaluate is not None:
+        lines = [*lines, "Evaluate with the weights inside `with optimizer.evaluation_weights(): ...`.", ""]
+    return documented.docstring([*lines, *documented.listed(entries)])

@@ -14,6 +14,7 @@ from optgen.frontends.needs import Needs, needs
 from optgen.frontends.python_text import WIDTH, Expressions, literal, number, value
 from optgen.frontends.settling import conditions, hyper_only, inlined, substitute
 from optgen.frontends.torch_arguments import argument_of, arguments, uses
+from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.functions import CONSTANTS
 from optgen.spec.model import Hyper, Setting, Spec, State
 from optgen.spec.syntax import Call, Expr, If, Name, Number, names_in, walk
@@ -57,6 +58,22 @@ def spelled_by(argument_of: Callable[[Hyper], str]) -> Spelling:
         }
 
     return spell
+
+
+#: The origin of rules that ship.
+SHIPPED = "shipped"
+
+
+def records(spec: Spec, origin: str, spelling: Spelling = by_torch_arguments) -> list[str]:
+    """Texts of the data about a rule, behind those of the rule that sets its weights to evaluate with, if it has one.
+
+    `origin` says where the rule's text is: `"shipped"`, a path, or empty for nowhere.
+    """
+    derived = evaluation(spec)
+    if derived is None:
+        return record(spec, origin, spelling=spelling)
+    where = origin and f"{spec.name if origin == SHIPPED else origin}{MARK}"
+    return [*record(derived, where, "evaluation"), *record(spec, origin, spelling=spelling)]
 
 
 def record(spec: Spec, origin: str, name: str = "rule", spelling: Spelling = by_torch_arguments) -> list[str]:

@@ -9,10 +9,9 @@ from pathlib import PurePath
 from optgen.errors import UsageError
 from optgen.frontends.documented import header
 from optgen.frontends.python_text import docstring_text
-from optgen.frontends.rule_record import import_text, record, record_imports
+from optgen.frontends.rule_record import import_text, record_imports, records
 from optgen.frontends.torch_arguments import argument_of, uses
 from optgen.frontends.torch_signature import DEPTH_BASE, class_text
-from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.model import Spec
 
 #: Names that the generated file uses itself.
@@ -43,12 +42,8 @@ def torch_class(spec: Spec, origin: str = "") -> str:
     rule's text, or empty for nowhere. UsageError for what the torch front end cannot serve.
     """
     _refuse(spec)
-    parts = [_header(spec)]
-    if derived := evaluation(spec):
-        parts += record(derived, origin and f"{spec.name if origin == 'shipped' else origin}{MARK}", "evaluation")
-    parts += [*record(spec, origin), class_text(spec)]
-    body = "\n\n\n".join(part.rstrip() for part in parts[1:]) + "\n"
-    return parts[0] + _imports(body) + "\n\n" + body
+    body = "\n\n\n".join(part.rstrip() for part in (*records(spec, origin), class_text(spec))) + "\n"
+    return _header(spec) + _imports(body) + "\n\n" + body
 
 
 def torch_index(specs: Iterable[Spec]) -> str:

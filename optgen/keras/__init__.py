@@ -36,6 +36,7 @@ _NAMESPACE = Namespace(
     ("keras",),
     {
         "from_keras": lambda: from_keras,
+        **attributes("optgen.runtime.keras_evaluation", "EvaluationWeightsCallback"),
         **attributes("optgen.runtime.keras_metrics", "MetricsCallback"),
         **attributes("optgen.runtime.keras_neutral", "load_state", "save_state", "state_of"),
         **attributes("optgen.runtime.keras_trace", "trace_layers"),

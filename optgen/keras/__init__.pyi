@@ -4,6 +4,7 @@ from typing import Literal
 
 from optgen.runtime.arrangement import Depths, Edge, Players
 from optgen.runtime.keras_depth import DepthOptimizer
+from optgen.runtime.keras_evaluation import EvaluationWeightsCallback as EvaluationWeightsCallback
 from optgen.runtime.keras_metrics import MetricsCallback as MetricsCallback
 from optgen.runtime.keras_neutral import load_state as load_state
 from optgen.runtime.keras_neutral import save_state as save_state
@@ -38,6 +39,7 @@ class ADOPT(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class ADOPT(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -89,6 +92,7 @@ class AdEMAMix(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class AdEMAMix(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class AdaBelief(Optimizer):
@@ -140,6 +145,7 @@ class AdaBelief(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -160,6 +166,7 @@ class AdaBelief(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -185,6 +192,7 @@ class Adadelta(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -204,6 +212,7 @@ class Adadelta(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -233,6 +242,7 @@ class Adafactor(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -255,6 +265,7 @@ class Adafactor(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -281,6 +292,7 @@ class Adagrad(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -301,6 +313,7 @@ class Adagrad(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -330,6 +343,7 @@ class Adam(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -352,6 +366,7 @@ class Adam(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -379,6 +394,7 @@ class AdamW(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -400,6 +416,7 @@ class AdamW(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -426,6 +443,7 @@ class Adamax(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -446,6 +464,7 @@ class Adamax(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -475,6 +494,7 @@ class Adan(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -497,6 +517,7 @@ class Adan(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -523,6 +544,7 @@ class LaProp(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -543,6 +565,7 @@ class LaProp(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Lamb(Optimizer):
@@ -570,6 +593,7 @@ class Lamb(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -591,6 +615,7 @@ class Lamb(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -616,6 +641,7 @@ class Lion(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -635,6 +661,7 @@ class Lion(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class M3(Optimizer):
@@ -672,6 +699,7 @@ class M3(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -701,6 +729,7 @@ class M3(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Muon(Optimizer):
@@ -744,6 +773,7 @@ class Muon(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -777,6 +807,7 @@ class Muon(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -805,6 +836,7 @@ class NAdam(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -827,6 +859,7 @@ class NAdam(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NCE(Optimizer):
@@ -886,6 +919,7 @@ class NCE(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -935,6 +969,7 @@ class NCE(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NCEPlayers(Optimizer):
@@ -1057,6 +1092,7 @@ class NEAT(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1087,6 +1123,7 @@ class NEAT(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NGAdam(Optimizer):
@@ -1126,6 +1163,7 @@ class NGAdam(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1153,6 +1191,7 @@ class NGAdam(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NSA(Optimizer):
@@ -1192,6 +1231,7 @@ class NSA(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1221,6 +1261,7 @@ class NSA(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Nested(DepthOptimizer):
@@ -1283,6 +1324,7 @@ class Nested(DepthOptimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1333,6 +1375,7 @@ class Nested(DepthOptimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
     def set_steps_per_epoch(self, steps_per_epoch: int) -> None:
         """Sets steps_per_epoch; a compiled model sees it once it is compiled again."""
@@ -1367,6 +1410,7 @@ class NovoGrad(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1388,6 +1432,7 @@ class NovoGrad(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1417,6 +1462,7 @@ class RAdam(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1438,6 +1484,7 @@ class RAdam(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1466,6 +1513,7 @@ class RMSprop(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1487,6 +1535,7 @@ class RMSprop(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1513,6 +1562,7 @@ class SGD(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1533,6 +1583,7 @@ class SGD(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class Signum(Optimizer):
@@ -1557,6 +1608,7 @@ class Signum(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1575,4 +1627,5 @@ class Signum(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...

@@ -65,13 +65,18 @@ class Plan:
 
 def slot_shape(slot: Slot, leaf: Leaf) -> tuple[int, ...]:
     """Shape in which a slot is kept."""
+    return shape_of(slot.extent, leaf)
+
+
+def shape_of(extent: str, leaf: Leaf) -> tuple[int, ...]:
+    """Shape of a parameter's values of an extent."""
     meta = leaf.meta
     return {
         "elem": leaf.shape,
         "row": (meta.matrices, meta.rows),
         "col": (meta.matrices, meta.cols),
         "matrix": (meta.matrices,),
-    }.get(slot.extent, ())
+    }.get(extent, ())
 
 
 def slot_dtype(arrays: Arrays, slot: Slot, leaf: Leaf) -> str:

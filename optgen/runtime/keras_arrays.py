@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from optgen.runtime.array_scalars import is_known
 from optgen.runtime.keras_scalars import maximum, minimum
 from optgen.runtime.keras_untyped import backend, ops
 
+F = TypeVar("F", bound=Callable[..., Any])
 BACKEND: Final[str] = backend.backend()
 _START = {"max": -np.inf, "min": np.inf}
 
@@ -108,6 +109,20 @@ def unrecorded() -> Generator[None]:
 
     with torch.no_grad():
         yield
+
+
+def uncompiled(function: F) -> F:
+    """A function that torch's compiler leaves as it is; other backends compile what they trace."""
+    if BACKEND != "torch":
+        return function
+    import torch
+
+    return cast(F, cast(Any, torch).compiler.disable(function))
+
+
+def in_scope() -> bool:
+    """Whether Keras collects what is assigned to variables instead of assigning it, as in stateless calls."""
+    return bool(cast(Any, importlib.import_module("keras.src.backend")).in_stateless_scope())
 
 
 def number(x: Value) -> Value:

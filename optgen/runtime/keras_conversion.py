@@ -51,7 +51,7 @@ def given_back(ours: Optimizer) -> Any:
     cls = counterpart(type(ours))
     if not ours.built:
         raise StateError(f"{type(ours).__name__} is not built: there is nothing to give back")
-    config, takes = dict(ours.get_config()), cls().get_config()
+    config, takes = {k: v for k, v in ours.get_config().items() if k != "backend"}, cls().get_config()
     fresh = ours.from_config({}).get_config()
     config = _decay(config, cls)
     kept = _options(config, takes, fresh, type(ours).__name__, f"keras.optimizers.{cls.__name__}")

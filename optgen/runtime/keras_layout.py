@@ -18,7 +18,7 @@ from optgen.runtime.graph import Graph
 from optgen.runtime.keras_arrays import ARRAYS
 from optgen.runtime.keras_layers import arranged, path_of
 from optgen.runtime.keras_untyped import backend, keras, ops
-from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, meta_of
+from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, Settled, meta_of
 
 #: A variable of Keras, or TensorFlow's own.
 Variable: TypeAlias = Any
@@ -80,10 +80,22 @@ class Layout:
         self.parts, self._settled = parts, self._choices(values)
 
     def _choices(self, values: Values) -> str:
-        arrangement, maximize = self.options.arrangement, self.options.maximize
-        coupling = TRANSPORT if arrangement.coupling == TRANSPORT else MATCH
         structural = [(name, values[name]) for name in self.rule.structural]
-        return repr((sorted(self.rule.settled(values, maximize, coupling).items()), structural))
+        return repr((sorted(self.settled(values).items()), structural))
+
+    def settled(self, values: Values) -> Settled:
+        """The choices that values of hyper-parameters settle."""
+        return self.rule.settled(values, self.options.maximize, self.coupling)
+
+    def own(self, index: int) -> Values:
+        """Hyper-parameters that a variable has for itself, words among them."""
+        given = {name: values[index] for name, values in self.options.each.items()}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def coupling(self) -> str:
+        """Which of two kinds of programs the coupling of layers takes."""
+        return TRANSPORT if self.options.arrangement.coupling == TRANSPORT else MATCH
 
     def _parts(self, values: Values, variables: Sequence[Variable]) -> list[Part | None]:
         parts = [self._part(i, v, values) for i, v in enumerate(variables)]
@@ -96,8 +108,7 @@ class Layout:
     def _part(self, index: int, variable: Variable, values: Values) -> Part | None:
         if getattr(variable, "overwrite_with_gradient", False):
             return None
-        own = {name: given[index] for name, given in self.options.each.items() if given[index] is not None}
-        own = {name: value for name, value in own.items() if value is not None}
+        own = self.own(index)
         known, shape = {**values, **own}, tuple(variable.shape)
         depth, role = self.layers.depth[index], self.layers.role[index]
         meta = meta_of(shape, self.rule.matrix, depth, role, units_last=True)
@@ -114,9 +125,7 @@ class Layout:
 
     def program(self, values: Values) -> Program:
         """The program for the choices that values of hyper-parameters settle."""
-        arrangement = self.options.arrangement
-        coupling = TRANSPORT if arrangement.coupling == TRANSPORT else MATCH
-        settled = self.rule.settled(values, self.options.maximize, coupling)
+        settled = self.settled(values)
         key = repr(sorted(settled.items()))
         if key not in self._programs:
             self._programs[key] = array_modules.find(self.rule, settled, values, "keras")
@@ -142,10 +151,8 @@ class Layout:
                 shape = array_step.slot_shape(slot, part.leaf)
                 slots[slot.name] = make(shape, dtype, start, variable, slot.name)
 
-    def step(
-        self, values: Mapping[str, Value], step: Value, gradients: Mapping[int, Value], variables: Sequence[Variable]
-    ) -> list[tuple[Variable, Value]]:
-        """New values of variables and state, from the gradients of some variables by their numbers."""
+    def check(self, values: Mapping[str, Value], gradients: Mapping[int, Value], variables: Sequence[Variable]) -> None:
+        """GradientError for a gradient that has not its variable's shape."""
         count = self.rule.gradient_count(values)
         for index, gradient in gradients.items():
             found, wanted = tuple(gradient.shape), tuple(variables[index].shape)
@@ -154,6 +161,11 @@ class Layout:
                 raise GradientError(f'the gradients of "{self.paths[index]}" are {words}')
             if not count and found != wanted:
                 raise GradientError(f'the gradient of "{self.paths[index]}" is {found}, the variable {wanted}')
+
+    def step(
+        self, values: Mapping[str, Value], step: Value, gradients: Mapping[int, Value], variables: Sequence[Variable]
+    ) -> list[tuple[Variable, Value]]:
+        """New values of variables and state, from the gradients of some variables by their numbers."""
         updates = self._updates()
         new: list[tuple[Variable, Value]] = []
         done: dict[int, Value] = {}

@@ -1,12 +1,15 @@
 """Library functions of generated Keras modules, on matrices (n, rows, cols), for every backend that Keras has.
 
-Products have the precision that the backend gives its own dtype: of float32 on GPUs that may be TF32, as configured.
+Products are operators of the backend's arrays: `keras.ops.matmul` gives float32 for float64. They have the precision
+that the backend gives its own dtype: of float32 on GPUs that may be TF32, as configured.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from optgen.runtime.array_scalars import is_known
+from optgen.runtime.keras_scalars import maximum
 from optgen.runtime.keras_untyped import ops
 
 #: An array, and a number that is known or a traced one.
@@ -20,14 +23,14 @@ def newton_schulz(x: Array, steps: Number, a: Number, b: Number, c: Number, eps:
         return x
     if x.shape[1] > x.shape[2]:
         return ops.swapaxes(newton_schulz(ops.swapaxes(x, 1, 2), steps, a, b, c, eps), 1, 2)
-    a, b, c, eps = (ops.cast(number, x.dtype) for number in (a, b, c, eps))
+    a, b, c, eps = (n if is_known(n) else ops.cast(n, x.dtype) for n in (a, b, c, eps))  # casts are by way of float32
 
     def step(_: Number, x: Array) -> Array:
-        y = ops.matmul(x, ops.swapaxes(x, 1, 2))
-        return a * x + ops.matmul(b * y + c * ops.matmul(y, y), x)
+        y = x @ ops.swapaxes(x, 1, 2)
+        return a * x + (b * y + c * (y @ y)) @ x
 
     norm = ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
-    start = x / ops.maximum(norm, eps)
+    start = x / maximum(norm, eps)
     if not isinstance(steps, int | float):
         return ops.fori_loop(0, ops.cast(steps, "int32"), step, start)
     for number in range(int(steps)):
@@ -42,4 +45,4 @@ def low_rank(x: Array, rank: Number) -> Array:
     u, s, vh = ops.svd(x, full_matrices=False)
     kept = ops.where(ops.cast(ops.arange(s.shape[-1]), x.dtype) < ops.cast(rank, x.dtype), s, ops.zeros_like(s))
     whole = ops.cast(rank, x.dtype) >= s.shape[-1]
-    return ops.where(whole, x, ops.matmul(u * ops.expand_dims(kept, 1), vh))
+    return ops.where(whole, x, (u * ops.expand_dims(kept, 1)) @ vh)

@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from optgen.errors import UsageError
 from optgen.runtime.keras_layout import Layout, Variable
 from optgen.runtime.keras_untyped import keras, ops
-from optgen.runtime.metrics import INTERVAL, ScalarWriter, means, sums_of
+from optgen.runtime.metrics import ScalarWriter, means, sampled, sums_of
 from optgen.runtime.rule_info import RuleInfo
 
 _Callback: Any = keras.callbacks.Callback
 
 
-class Metrics:
-    """The part of an optimizer that reads metrics; the sums are variables of its own, which every step adds to."""
+def metrics(rule: RuleInfo, layout: Layout) -> dict[str, float]:
+    """Mean of each metric over variables and sampled steps, by name; empty before the first sample.
 
-    RULE: ClassVar[RuleInfo]
+    UsageError where the rule has no metrics, or none are taken.
+    """
+    names = sums_of(rule.metrics)
+    found = [{name: float(ops.convert_to_numpy(slots[name])) for name in names} for slots in _sampled(rule, layout)]
+    return means(rule.metrics, found)
 
-    def layout(self) -> Layout:
-        """The rule laid out for the variables that the optimizer was built for."""
-        raise UsageError(f"{type(self).__name__} is not built yet")
 
-    def metrics(self) -> dict[str, float]:
-        """Mean of each metric of the rule over variables and sampled steps since `reset_metrics()`, by name.
+def reset_metrics(rule: RuleInfo, layout: Layout) -> None:
+    """Begins the means anew. UsageError as `metrics`."""
+    for slots in _sampled(rule, layout):
+        for name in sums_of(rule.metrics):
+            slots[name].assign(ops.zeros(slots[name].shape, slots[name].dtype))
 
-        Empty before the first sample. UsageError where the rule has no metrics, or none are taken (`metrics_interval`
-        is 0, the default).
-        """
-        names = sums_of(self.RULE.metrics)
-        found = [{name: float(ops.convert_to_numpy(slots[name])) for name in names} for slots in self._sampled()]
-        return means(self.RULE.metrics, found)
 
-    def reset_metrics(self) -> None:
-        """Begins the means anew. UsageError as `metrics()`."""
-        for slots in self._sampled():
-            for name in sums_of(self.RULE.metrics):
-                slots[name].assign(ops.zeros(slots[name].shape, slots[name].dtype))
-
-    def _sampled(self) -> Sequence[Mapping[str, Variable]]:
-        """The state of every variable that is sampled."""
-        names = sums_of(self.RULE.metrics)
-        if not names:
-            raise UsageError(f"{type(self).__name__} has no metrics: its rule has no `metrics:`")
-        found = [slots for slots in self.layout().slots if names[0] in slots]
-        if not found:
-            raise UsageError(f"{type(self).__name__} takes no samples: give {INTERVAL}=10, say, when making it")
-        return found
+def _sampled(rule: RuleInfo, layout: Layout) -> Sequence[Mapping[str, Variable]]:
+    return sampled(rule.class_name, rule.metrics, lambda: layout.slots)
 
 
 class MetricsCallback(_Callback):

@@ -5,19 +5,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
-from optgen.errors import HyperError, UsageError
-from optgen.runtime import keras_conversion, keras_saved
+from optgen.errors import BackendError, GradientError, HyperError, UsageError
+from optgen.runtime import array_modules, keras_conversion, keras_metrics, keras_saved
 from optgen.runtime.arrangement import Arrangement
+from optgen.runtime.array_scalars import is_known
 from optgen.runtime.given import plain
-from optgen.runtime.keras_arrays import number, unrecorded
+from optgen.runtime.keras_arrays import in_scope, number, uncompiled, unrecorded
+from optgen.runtime.keras_evaluation import Evaluation
 from optgen.runtime.keras_layers import path_of, shortened, spread
 from optgen.runtime.keras_layout import Layout, Options, Variable
-from optgen.runtime.keras_metrics import Metrics
 from optgen.runtime.keras_untyped import backend, keras, ops
 from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
+
+if TYPE_CHECKING:
+    from optgen.runtime.keras_kernels import Engine
 
 #: A number, a schedule of Keras, or a function without arguments.
 LearningRate: TypeAlias = "float | Callable[..., Any]"
@@ -31,14 +36,18 @@ LR, DECAY = "lr", "weight_decay"
 class _Own:
     """What an optimizer holds of its own. Keras tracks no attributes of it."""
 
-    def __init__(self, maximize: bool, arrangement: Arrangement, each: Mapping[str, PerParameter]) -> None:
-        self.maximize, self.arrangement, self.each = maximize, arrangement, dict(each)
+    def __init__(
+        self, maximize: bool, arrangement: Arrangement, each: Mapping[str, PerParameter], given: str | None
+    ) -> None:
+        self.maximize, self.arrangement, self.each, self.backend = maximize, arrangement, dict(each), given
         self.made_with: float | None = None
         self.layout: Layout | None = None
+        self.engine = _engine(given)
         self.inputs: dict[str, Tensor] = {}
+        self.evaluation = Evaluation()
 
 
-class Optimizer(keras.optimizers.Optimizer, Metrics):
+class Optimizer(keras.optimizers.Optimizer):
     """An optimizer of Keras made from a rule.
 
     It does what Keras's own do: schedules and callbacks set the learning rate, gradients may be clipped or accumulated,
@@ -63,14 +72,16 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         arrangement: Arrangement | None = None,
         per_parameter: Mapping[str, PerParameter] | None = None,
         weight_decay: float | None = None,
+        backend: str | None = None,
         **common: Any,
     ) -> None:
-        """`given` maps the rule's hyper-parameters to values. Raises HyperError for those that cannot be."""
+        """`given` maps the rule's hyper-parameters to values. Raises HyperError for those that cannot be, BackendError
+        for a backend that steps no tensors of Keras's."""
         rule = self.RULE
         values = {hyper.name: _accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
         _check_requirements(rule, values)
         super().__init__(learning_rate=values.get(LR, 0.0), weight_decay=weight_decay, **common)
-        self._own = _Own(bool(maximize), arrangement or Arrangement(), per_parameter or {})
+        self._own = _Own(bool(maximize), arrangement or Arrangement(), per_parameter or {}, backend)
         self._own.made_with = None if callable(values.get(LR)) else values.get(LR)
         for name, value in values.items():
             if name != LR:
@@ -105,10 +116,12 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         layout.make_state(values, variables, self._make)
         self._own.layout = layout
 
+    @uncompiled
     def apply(
         self, grads: Sequence[Tensor], trainable_variables: Sequence[Variable] | None = None, **inputs: Any
     ) -> None:
         """One step. `inputs` are what the rule reads beside gradients, such as `loss`."""
+        self._own.evaluation.check(self.RULE.class_name, "apply()")
         wanted = {given.name for given in self.RULE.inputs}
         if wanted ^ inputs.keys():
             missing = ", ".join(f"{name}=..." for name in sorted(wanted - inputs.keys()))
@@ -119,9 +132,13 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
             raise UsageError(
                 f"{type(self).__name__} is not built: call build(variables) first, or apply(grads, variables)"
             )
+        grads = list(grads)
+        stepped = list(self._trainable_variables if trainable_variables is None else trainable_variables)
+        if len(grads) != len(stepped):
+            raise GradientError(f"{len(stepped)} variables need as many gradients, or None for some; got {len(grads)}")
         self._own.inputs = dict(inputs)
         try:
-            super().apply(grads, trainable_variables)
+            super().apply(grads, None if trainable_variables is None else stepped)
         finally:
             self._own.inputs = {}
 
@@ -130,8 +147,7 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
     ) -> None:
         with unrecorded():
             gradients = self._dense(grads, trainable_variables)
-            for variable, value in self._step(gradients, trainable_variables, learning_rate):
-                self.assign(variable, value)
+            self._step(gradients, trainable_variables, learning_rate)
 
     def _apply_weight_decay(self, variables: Sequence[Variable]) -> None:
         if DECAY not in self.ARGUMENTS.values():  # else the rule decays
@@ -140,7 +156,7 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this optimizer again, as Keras saves them."""
         own, arrangement = self._own, self._own.arrangement
-        config: dict[str, Any] = {**super().get_config(), "maximize": own.maximize}
+        config: dict[str, Any] = {**super().get_config(), "maximize": own.maximize, "backend": own.backend}
         if not self._decays_as_keras():
             config.pop(DECAY, None)
         if self._odd("lr_as_made"):
@@ -157,16 +173,69 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         each = {hyper.name: hyper.per_parameter for hyper in self.RULE.hypers if hyper.per_parameter}
         return config | {argument: _listed(own.each.get(name)) for name, argument in each.items()}
 
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """What Keras does when training ends. StateError if it trained the weights to evaluate with."""
+        self.train()  # callbacks of the last epoch may have set the others
+        super().finalize_variable_values(var_list)
+
     def save_own_variables(self, store: Any) -> None:
-        """Writes the state, and which rule it is of."""
+        """Writes the state, and which rule it is of; between `eval()` and `train()` the weights that train, too."""
         super().save_own_variables(store)
-        keras_saved.describe(store, self.RULE, self._own.layout)
+        keras_saved.describe(store, self.RULE, self._own.layout, self._own.evaluation.held)
 
     def load_own_variables(self, store: Any) -> None:
         """Reads what was saved. StateError, with nothing changed, where it is of another rule, model or form."""
-        keras_saved.check(store, self.RULE, self._own.layout, self.variables)
+        self._own.evaluation.check(self.RULE.class_name, "loading")
+        held = keras_saved.check(store, self.RULE, self._own.layout, self.variables)
         for index, variable in enumerate(self.variables):
             variable.assign(store[str(index)])
+        if held is not None:
+            self._own.evaluation.take([ops.convert_to_tensor(x) for x in held])
+
+    def set_weights(self, weights: Sequence[Tensor]) -> None:
+        """Sets all variables of the optimizer. StateError, with nothing changed, for one of another shape."""
+        self._own.evaluation.check(self.RULE.class_name, "set_weights()")
+        keras_saved.check_shapes(self.variables, weights := list(weights))
+        super().set_weights(weights)
+
+    # Weights to evaluate with
+
+    @property
+    def evaluating(self) -> bool:
+        """Whether the variables hold the weights to evaluate with."""
+        return self._own.evaluation.held is not None
+
+    def eval(self) -> None:
+        """Sets the variables to the weights to evaluate with, until `train()`. Nothing happens if they are set.
+
+        Until then `evaluate`, `predict` and `save` work on them. A file saved so holds the weights that train beside,
+        and `train()` of a model loaded from it finds them. `apply`, `fit` and loading raise UsageError. UsageError
+        where the rule has no `eval:`.
+        """
+        self._own.evaluation.begin(self)
+
+    def train(self, *, discard: bool = False) -> None:
+        """Puts back the weights that train, to the bit. Nothing happens if they are there.
+
+        StateError if variables were written meanwhile, as by loading weights: that would be lost. `discard` says that
+        it may be.
+        """
+        self._own.evaluation.end(self, discard=discard)
+
+    @contextmanager
+    def evaluation_weights(self) -> Generator[None]:
+        """`with optimizer.evaluation_weights(): ...`: the weights to evaluate with inside, those that train outside.
+
+        Inside another such block, and between `eval()` and `train()`, it changes nothing.
+        """
+        if self.evaluating:
+            yield
+            return
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train()
 
     # What it is for others
 
@@ -183,7 +252,7 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
     def describe(self) -> str:
         """Layer, role and state of each variable, as text."""
         layout = self.layout()
-        lines = [f"{type(self).__name__} ({self.RULE.name}) on Keras's {backend.backend()} backend"]
+        lines = [f"{type(self).__name__} ({self.RULE.name}) on Keras's {backend.backend()} backend{self._served()}"]
         for path, layer, role, slots in zip(
             layout.paths, layout.layers.player, layout.layers.role, layout.slots, strict=True
         ):
@@ -211,7 +280,20 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
 
     def to_keras(self) -> Any:
         """Keras's own optimizer of this rule, with a copy of the state. StateError where it has not all options."""
+        self._own.evaluation.check(self.RULE.class_name, "to_keras()")
         return keras_conversion.given_back(self)
+
+    def metrics(self) -> dict[str, float]:
+        """Mean of each metric of the rule over variables and sampled steps since `reset_metrics()`, by name.
+
+        Empty before the first sample. UsageError where the rule has no metrics, or none are taken (`metrics_interval`
+        is 0, the default).
+        """
+        return keras_metrics.metrics(self.RULE, self.layout())
+
+    def reset_metrics(self) -> None:
+        """Begins the means anew. UsageError as `metrics()`."""
+        keras_metrics.reset_metrics(self.RULE, self.layout())
 
     # Parts
 
@@ -226,15 +308,29 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         return quirk in self.RULE.quirks and self.RULE.has_quirk(quirk, self.hypers())
 
     def _rate(self, learning_rate: Any) -> Any:
-        """The learning rate of a step. HyperError where it is to stay as it was made, and was made of a schedule."""
-        if not self._odd("lr_as_made"):
-            return learning_rate
-        if self._own.made_with is None:
-            raise HyperError(
-                f"{self.RULE.name} takes its learning rate once, when it is made, as the published code does: give a "
-                "number, not a schedule"
-            )
-        return self._own.made_with
+        """The learning rate of a step. HyperError, with nothing changed, where it is known and cannot be, or is to stay
+        as it was made, and was made of a schedule."""
+        if self._odd("lr_as_made"):
+            if self._own.made_with is None:
+                raise HyperError(
+                    f"{self.RULE.name} takes its learning rate once, when it is made, as the published code does: give "
+                    "a number, not a schedule"
+                )
+            return self._own.made_with
+        rate = None if learning_rate is None else number(learning_rate)
+        if LR in self.ARGUMENTS and rate is not None and is_known(rate):
+            _accepted(self.RULE.hyper(LR), rate)
+        return rate
+
+    def _served(self) -> str:
+        """What steps the variables, as the first line of a description says it."""
+        if (engine := self._own.engine) is None:
+            return ""
+        values = {**self.RULE.defaults(), **self.hypers()}
+        kernels = engine.kernels(self.layout(), values, self._trainable_variables, {})
+        if kernels is None:
+            return f", by keras.ops ({engine.reason})"
+        return f", by {kernels.backend} kernels on {kernels.device}"
 
     def _decays_as_keras(self) -> bool:
         return DECAY not in self.ARGUMENTS.values()
@@ -269,17 +365,39 @@ class Optimizer(keras.optimizers.Optimizer, Metrics):
         found = [ops.convert_to_tensor(grad, sparse=False) for grad in grads]
         return {self._get_variable_index(v): grad for v, grad in zip(variables, found, strict=True)}
 
-    def _step(
-        self, gradients: Mapping[int, Tensor], variables: Sequence[Variable], learning_rate: Any
-    ) -> list[tuple[Variable, Tensor]]:
-        layout, plain_values = self.layout(), self.hypers()
-        everything: list[Variable] = self._trainable_variables
-        layout.follow({**self.RULE.defaults(), **plain_values}, everything)
+    def _step(self, gradients: Mapping[int, Tensor], variables: Sequence[Variable], learning_rate: Any) -> None:
+        """One step by kernels where Keras's tensors are torch's, else by functions of arrays."""
+        layout, own, everything = self.layout(), self._own, cast("list[Variable]", self._trainable_variables)
+        settling = {**self.RULE.defaults(), **self.hypers()}
+        layout.follow(settling, everything)
+        layout.check(settling, gradients, everything)
+        values = {**self.hypers(), LR: self._rate(learning_rate), **own.inputs}
+        step = number(self.iterations) + 1
+        kernels = None
+        if own.engine is not None and not in_scope():
+            kernels = own.engine.kernels(layout, settling, everything, gradients)
+        if kernels is not None:
+            kernels.run(values, step, gradients)
+            return
         stepped = list(everything)
         for variable in variables:
             stepped[self._get_variable_index(variable)] = variable
-        values = {**plain_values, LR: number(self._rate(learning_rate)), **self._own.inputs}
-        return layout.step(values, number(self.iterations) + 1, gradients, stepped)
+        for variable, value in layout.step(values, step, gradients, stepped):
+            self.assign(variable, value)
+
+
+def _engine(given: str | None) -> Engine | None:
+    """What finds kernels for tensors of torch. BackendError for a backend that steps none of Keras's."""
+    if backend.backend() == "torch":
+        from optgen.runtime.keras_kernels import Engine  # which imports torch
+
+        return Engine(given)
+    if given not in (None, array_modules.BACKEND):
+        raise BackendError(
+            f'backend="{given}" steps tensors of torch, and Keras runs on {backend.backend()}: leave it out, or set '
+            "KERAS_BACKEND=torch"
+        )
+    return None
 
 
 def _accepted(hyper: HyperInfo, value: Any) -> Any:

@@ -11,17 +11,22 @@ import numpy as np
 from optgen.errors import StateError
 from optgen.runtime.keras_layers import path_of
 from optgen.runtime.keras_layout import Layout
+from optgen.runtime.keras_untyped import ops
 from optgen.runtime.rule_info import RuleInfo
 
 #: Version of this form, and the key under which it lies.
 SCHEMA = 1
 OPTGEN = "optgen"
+#: What keys begin with of weights that train, in a file whose model has those to evaluate with.
+TRAINING = "training_"
 
 
-def describe(store: Any, rule: RuleInfo, layout: Layout | None) -> None:
-    """Adds the description to what Keras saves."""
+def describe(store: Any, rule: RuleInfo, layout: Layout | None, held: Sequence[Any] | None = None) -> None:
+    """Adds the description to what Keras saves; `held` are the weights that train, where the model has others."""
     about = {"schema": SCHEMA, "rule": rule.name, "digest": rule.digest, **(_about(rule, layout) if layout else {})}
     store[OPTGEN] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    for index, weight in enumerate(held or ()):
+        store[f"{TRAINING}{index}"] = ops.convert_to_numpy(weight)
 
 
 def _about(rule: RuleInfo, layout: Layout) -> dict[str, Any]:
@@ -40,9 +45,11 @@ def _about(rule: RuleInfo, layout: Layout) -> dict[str, Any]:
     return about
 
 
-def check(store: Any, rule: RuleInfo, layout: Layout | None, variables: Sequence[Any]) -> None:
-    """StateError where what was saved is not this optimizer's."""
+def check(store: Any, rule: RuleInfo, layout: Layout | None, variables: Sequence[Any]) -> list[Any] | None:
+    """StateError where what was saved is not this optimizer's. Returns the weights that train, if the model saved
+    beside has those to evaluate with."""
     keys = set(store.keys())
+    saved = len([key for key in keys if key.isdigit()])
     if OPTGEN not in keys:
         raise StateError(
             f"the file does not say which rule its optimizer is of: it was not saved by {rule.class_name} of optgen. "
@@ -54,23 +61,43 @@ def check(store: Any, rule: RuleInfo, layout: Layout | None, variables: Sequence
     if found.get("schema") != SCHEMA:
         raise StateError(f"the file has form {found.get('schema')!r}; this version reads form {SCHEMA}")
     if layout is None:
-        if len(keys) - 1 != len(variables):
+        if saved != len(variables):
             raise StateError(f"{rule.class_name} is not built: build the model, or call build(variables), first")
-        return
+        return None
     wanted = cast(Mapping[str, Any], json.loads(json.dumps(_about(rule, layout))))
     _check_state(found, wanted, rule)
     for key, own in wanted.items():
         if key != "state" and found.get(key) != own:
             raise StateError(f"it was saved with {key} {found.get(key)!r}, this optimizer has {own!r}")
-    if len(keys) - 1 != len(variables):
+    if saved != len(variables):
         raise StateError(
-            f"the file holds {len(keys) - 1} variables of the optimizer, this one has {len(variables)}: make it with "
+            f"the file holds {saved} variables of the optimizer, this one has {len(variables)}: make it with "
             "the same options (averages, accumulation, a learning rate or a schedule)"
         )
-    for index, variable in enumerate(variables):
-        shape = tuple(np.shape(store[str(index)]))
-        if shape != tuple(variable.shape):
-            raise StateError(f'"{path_of(variable)}" is {tuple(variable.shape)}, the file has {shape}')
+    check_shapes(variables, [store[str(index)] for index in range(len(variables))])
+    return _training(store, keys, layout)
+
+
+def check_shapes(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """StateError where values are not as many as variables, or one has not its variable's shape."""
+    if len(values) != len(variables):
+        raise StateError(f"the optimizer has {len(variables)} variables, not {len(values)}")
+    for variable, value in zip(variables, values, strict=True):
+        if (shape := tuple(value.shape)) != tuple(variable.shape):
+            raise StateError(f'"{path_of(variable)}" is {tuple(variable.shape)}, what is to be set has {shape}')
+
+
+def _training(store: Any, keys: set[str], layout: Layout) -> list[Any] | None:
+    """The weights that train, where they are saved beside those to evaluate with."""
+    names = [f"{TRAINING}{index}" for index in range(len(layout.parts))]
+    if not keys & set(names):
+        return None
+    found = [store[name] for name in names if name in keys]
+    shapes = [part.leaf.shape if part is not None else None for part in layout.parts]
+    fits = [shape is None or tuple(np.shape(x)) == shape for shape, x in zip(shapes, found, strict=False)]
+    if len(found) < len(names) or not all(fits):
+        raise StateError("the weights that train, which the file holds beside those to evaluate with, do not fit")
+    return found
 
 
 def _read(store: Any) -> Mapping[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from optgen.errors import UsageError
+
+T = TypeVar("T")
 
 INTERVAL = "metrics_interval"
 """The hyper-parameter: updates of a parameter between samples; 0: none are taken."""
@@ -42,3 +46,16 @@ def means(metrics: Sequence[str], states: Iterable[Mapping[str, float]]) -> dict
     if not samples:
         return {}
     return {name: sum(state[sum_of(name)] for state in found) / samples for name in metrics}
+
+
+def sampled(
+    class_name: str, metrics: Sequence[str], states: Callable[[], Iterable[Mapping[str, T]]]
+) -> list[Mapping[str, T]]:
+    """The states of what is sampled, of all that `states` gives. UsageError, by the name of the optimizer's class,
+    where its rule has no metrics or no samples are taken."""
+    if not metrics:
+        raise UsageError(f"{class_name} has no metrics: its rule has no `metrics:`")
+    found = [slots for slots in states() if SAMPLES in slots]
+    if not found:
+        raise UsageError(f"{class_name} takes no samples: give {INTERVAL}=10, say, when making it")
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from optgen.errors import UsageError
-from optgen.runtime.metrics import INTERVAL, SAMPLES, ScalarWriter, means, sums_of
+from optgen.runtime.metrics import ScalarWriter, means, sampled, sums_of
 from optgen.runtime.rule_info import RuleInfo
 
 if TYPE_CHECKING:
@@ -55,11 +56,6 @@ class Metrics(torch.optim.Optimizer):
 
         return self.register_step_post_hook(write)
 
-    def _sampled(self) -> list[dict[str, Any]]:
+    def _sampled(self) -> Sequence[Mapping[str, Any]]:
         """The state of every parameter that is sampled."""
-        if not self.RULE.metrics:
-            raise UsageError(f"{self.RULE.class_name} has no metrics: its rule has no `metrics:`")
-        found = [slots for slots in self.state.values() if SAMPLES in slots]
-        if not found:
-            raise UsageError(f"{self.RULE.class_name} takes no samples: give {INTERVAL}=10, say, when making it")
-        return found
+        return sampled(self.RULE.class_name, self.RULE.metrics, self.state.values)

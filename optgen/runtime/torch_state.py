@@ -80,7 +80,7 @@ def _schema(plan: Plan, member: Member, module: Module) -> Schema:
     rule, meta = plan.rule, member.meta
     needed = rule.needs(member.hypers, meta) if rule.needs is not None else None
     if needed is not None:  # kernels of tensors that are tied together have one variant, which touches all it lists
-        needed = needed | _touched_always(module) | {MASTER}
+        needed = needed | touched_always(module) | {MASTER}
     shapes = {
         "elem": tuple(member.param.shape),
         "row": (meta.matrices, meta.rows),
@@ -100,7 +100,7 @@ def _schema(plan: Plan, member: Member, module: Module) -> Schema:
     return found
 
 
-def _touched_always(module: Module) -> frozenset[str]:
+def touched_always(module: Module) -> frozenset[str]:
     """States that every variant of a module lists."""
     lists = [frozenset(slot.partition("[")[0] for slot in v["slots"]) for v in module.manifest.get("variants", ())]
     common = lists[0] if lists else frozenset[str]()

@@ -162,7 +162,6 @@ class _Pair:
         framework: str,
     ) -> None:
         self.spec = spec
-        self.single = side_of(framework).SINGLE
         self.names = list(params)
         self.dtypes = dtypes
         arrays = {name: _held(x, d.param) for (name, x), d in zip(params.items(), dtypes, strict=True)}
@@ -176,12 +175,12 @@ class _Pair:
             overrides={name: own for name, own in given.items() if name},
             dtypes=list(map(str, dtypes)),
         )
+        self.side = side_of(framework).make(spec, backend, arrays, dtypes, given, arranged, device)
+        self.slack, self.single = self.side.slack, self.side.single
         settled = [_settings(spec, given.get(name, given[""]), arranged.coupling) for name in self.names]
         self.kernels = self._bounds(settled, literal=False)
         self.literal = self._bounds(settled, literal=True)
         self.slots = list(dict.fromkeys(slot for own in self.kernels.slots for slot in own))
-        self.side = side_of(framework).make(spec, backend, arrays, dtypes, given, arranged, device)
-        self.slack = self.side.slack
 
     def _bounds(self, settled: Sequence[Mapping[str, Settled]], *, literal: bool) -> Bounds:
         made: dict[tuple[object, ...], Module] = {}

@@ -21,18 +21,20 @@ from optgen.runtime.jax_transform import State, Transformation
 from optgen.runtime.storage import DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.code import COUNTER
-from optgen.verify.side import arrangement_of
+from optgen.verify.side import units_first, units_last, whole
 
 Array = NDArray[np.float64]
 Tree: TypeAlias = Any
 
-SINGLE, COMPLETE = True, True
+COMPLETE = True
 #: Sums over tensors are carried in float32 here, in kernels in float64: as much again.
 _SUMS = 2.0
 
 
 class JaxSide:
     """A transformation, its state and parameters, under the switch that float64 needs in JAX."""
+
+    single: bool = True
 
     def __init__(self, spec: Spec, values: dict[str, Setting], arrays: Mapping[str, Array], dtype: DtypeSet, more: Any):
         self.spec, self.settings, self.more = spec, values, more
@@ -54,7 +56,7 @@ class JaxSide:
         return factory(**spelled, **order, **self.more)
 
     def _tree(self, values: Sequence[Array], dtype: str) -> Tree:
-        return {name: jnp.asarray(x, dtype) for name, x in zip(self.names, values, strict=True)}
+        return {name: jnp.asarray(units_last(self.spec, x), dtype) for name, x in zip(self.names, values, strict=True)}
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step. UsageError for a gradient that is missing."""
@@ -80,7 +82,7 @@ class JaxSide:
         count = self.state.count if self.state.updates is None else self.state.updates[name]
         held = {slot: tree[name] for slot, tree in self.state.slots.items() if tree[name] is not None}
         found = {"param": self.params[name], COUNTER: count, **held}
-        return {key: np.asarray(x).astype(np.float64) for key, x in found.items()}
+        return {key: units_first(self.spec, key, np.asarray(x).astype(np.float64)) for key, x in found.items()}
 
 
 def make(
@@ -93,9 +95,5 @@ def make(
     device: str,  # noqa: ARG001  # JAX's default
 ) -> JaxSide:
     """A transformation on a flat dict of parameters. UsageError for what the front end does not offer."""
-    if len(given) > 1 or len(set(dtypes)) > 1:
-        raise UsageError("in JAX one transformation has one set of hypers, and one dtype here")
-    own = dtypes[0]
-    if own != DtypeSet(own.param):
-        raise UsageError(f'in JAX state is kept as it is computed, and there is no storage like "{own}"')
-    return JaxSide(spec, dict(given[""]), arrays, own, arrangement_of(spec, arranged))
+    found = whole("JAX", spec, dtypes, given, arranged)
+    return JaxSide(spec, found.hypers, arrays, found.dtype, found.options)

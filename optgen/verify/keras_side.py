@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.api import compile as compile_rule
-from optgen.errors import UsageError
 from optgen.frontends.keras_class import argument_of
 from optgen.runtime.arrangement import Arrangement
+from optgen.runtime.array_modules import BACKEND as ARRAYS
 from optgen.runtime.storage import DtypeSet
 from optgen.spec.model import Setting, Spec
 from optgen.verify.code import COUNTER
-from optgen.verify.side import arrangement_of
+from optgen.verify.side import units_first, units_last, whole
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Final[Any] = importlib.import_module("keras")
@@ -29,7 +29,7 @@ keras: Final[Any] = importlib.import_module("keras")
 Array = NDArray[np.float64]
 Variable: TypeAlias = Any
 
-SINGLE, COMPLETE = True, False
+COMPLETE = False
 #: Sums over tensors are carried in float32 here, in kernels in float64: as much again.
 _SUMS = 2.0
 
@@ -41,10 +41,12 @@ class KerasSide:
         self, spec: Spec, values: Mapping[str, Setting], arrays: Mapping[str, Array], dtype: DtypeSet, more: Any
     ):
         self.wide = dtype.param == "float64"
-        self.slack = 1.0 if self.wide else _SUMS
+        self.single = more["backend"] == ARRAYS
+        self.slack = _SUMS if self.single and not self.wide else 1.0
         self.gradient = dtype.grad
+        self.spec = spec
         with _precision(self.wide):
-            self.variables = [self._variable(name, x, dtype.param) for name, x in arrays.items()]
+            self.variables = [self._variable(name, units_last(spec, x), dtype.param) for name, x in arrays.items()]
             cls = compile_rule(spec, framework="keras")
             named = {argument_of(h) if (h := spec.hypers.get(n)) else n: value for n, value in values.items()}
             self.optimizer: Any = cls(**named, **more)
@@ -79,7 +81,7 @@ class KerasSide:
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step; one without gradients counts, as Keras refuses it."""
         with _precision(self.wide):
-            grads = [None if g is None else keras.ops.convert_to_tensor(g, dtype=self.gradient) for g in gradients]
+            grads = [None if g is None else self._gradient(g) for g in gradients]
             if all(gradient is None for gradient in grads):
                 self.optimizer.iterations.assign_add(1)
             else:
@@ -98,7 +100,10 @@ class KerasSide:
         updates = self.optimizer.layout().updates
         count: Any = self.counts[tensor] if updates is None else keras.ops.convert_to_tensor(updates)[tensor]
         found = {"param": variable, COUNTER: count, **self.optimizer.state_of(variable)}
-        return {key: self._numbers(x) for key, x in found.items()}
+        return {key: units_first(self.spec, key, self._numbers(x)) for key, x in found.items()}
+
+    def _gradient(self, g: Array) -> Any:
+        return keras.ops.convert_to_tensor(units_last(self.spec, g).copy(), dtype=self.gradient)
 
     def _numbers(self, x: Any) -> Array:
         return np.asarray(
@@ -108,7 +113,7 @@ class KerasSide:
 
 def make(
     spec: Spec,
-    backend: str,  # noqa: ARG001  # Keras has its own
+    backend: str,
     arrays: Mapping[str, Array],
     dtypes: Sequence[DtypeSet],
     given: Mapping[str, Mapping[str, Setting]],
@@ -116,12 +121,8 @@ def make(
     device: str,  # noqa: ARG001  # Keras's default
 ) -> KerasSide:
     """An optimizer on variables. UsageError for what the front end does not offer."""
-    if len(given) > 1 or len(set(dtypes)) > 1:
-        raise UsageError("in Keras one optimizer has one set of hypers, and one dtype here")
-    own = dtypes[0]
-    if own != DtypeSet(own.param):
-        raise UsageError(f'in Keras state is kept as it is computed, and there is no storage like "{own}"')
-    return KerasSide(spec, given[""], arrays, own, arrangement_of(spec, arranged))
+    found = whole("Keras", spec, dtypes, given, arranged)
+    return KerasSide(spec, found.hypers, arrays, found.dtype, {**found.options, "backend": backend})
 
 
 @contextmanager

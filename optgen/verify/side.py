@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.errors import UsageError
-from optgen.frontends.declared import works_on
+from optgen.frontends.declared import extent_of, works_on
 from optgen.ir.view import Module
 from optgen.runtime.arrangement import Arrangement
+from optgen.runtime.rule_info import UNITS
 from optgen.runtime.storage import DtypeSet
 from optgen.spec.model import Setting, Spec
 
@@ -27,6 +28,11 @@ class Side(Protocol):
     @property
     def slack(self) -> float:
         """How many times the bound of kernels its arithmetic may err by."""
+        ...
+
+    @property
+    def single(self) -> bool:
+        """Whether scalars, too, are computed in float32."""
         ...
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
@@ -43,10 +49,8 @@ class Side(Protocol):
 
 
 class Sides(Protocol):
-    """A front end: a module `optgen.verify.FRAMEWORK_side`. `SINGLE` says that scalars, too, are computed in float32;
-    `COMPLETE` that every parameter needs a gradient."""
+    """A front end: a module `optgen.verify.FRAMEWORK_side`. `COMPLETE` says that every parameter needs a gradient."""
 
-    SINGLE: bool
     COMPLETE: bool
 
     def make(
@@ -82,6 +86,47 @@ def arrangement_of(spec: Spec, arranged: Arrangement) -> dict[str, Any]:
     if works_on(spec, "graph"):
         found |= {"laplacian": arranged.laplacian, "coupling": arranged.coupling}
     return found
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What an optimizer without parameter groups is made with: one set of hypers and one dtype for all tensors.
+
+    `options` are its other arguments, of rules that take them.
+    """
+
+    hypers: dict[str, Setting]
+    dtype: DtypeSet
+    options: dict[str, Any]
+
+
+def whole(
+    where: str,
+    spec: Spec,
+    dtypes: Sequence[DtypeSet],
+    given: Mapping[str, Mapping[str, Setting]],
+    arranged: Arrangement,
+) -> Whole:
+    """The same for all tensors. UsageError, that says `where`, if tensors differ or are stored as is not offered."""
+    if len(given) > 1 or len(set(dtypes)) > 1:
+        raise UsageError(f"in {where} one optimizer has one set of hypers, and one dtype here")
+    dtype = dtypes[0]
+    if dtype != DtypeSet(dtype.param):
+        raise UsageError(f'in {where} state is kept as it is computed, and there is no storage like "{dtype}"')
+    return Whole(dict(given[""]), dtype, arrangement_of(spec, arranged))
+
+
+def units_last(spec: Spec, x: Array) -> Array:
+    """A tensor of the reference as these front ends have it: output units are its last axis there, for rules that look
+    for them."""
+    return np.moveaxis(x, 0, -1) if spec.matrix in UNITS and x.ndim > 1 else x
+
+
+def units_first(spec: Spec, slot: str, x: Array) -> Array:
+    """The inverse, of the parameter or of state by its name; what is not as fine as elements stays."""
+    state = spec.states.get(slot.partition("[")[0])
+    fine = slot == "param" or (state is not None and extent_of(spec, state) == "elem")
+    return np.moveaxis(x, -1, 0) if spec.matrix in UNITS and x.ndim > 1 and fine else x
 
 
 def _module(framework: str) -> str:

@@ -22,13 +22,14 @@ from optgen.verify.side import arrangement_of
 
 Array = NDArray[np.float64]
 
-SINGLE, COMPLETE = False, False
+COMPLETE = False
 
 
 class TorchSide:
     """An optimizer and its parameters."""
 
     slack: float = 1.0
+    single: bool = False
 
     def __init__(self, optimizer: Optimizer, tensors: list[torch.Tensor], dtypes: Sequence[DtypeSet]) -> None:
         self.optimizer, self.tensors, self.dtypes = optimizer, tensors, dtypes

@@ -1,4 +1,4 @@
-"""What holds of Keras optimizers on any backend; run as a program under one, which prints a line per check.
+"""What holds of Keras optimizers on any backend; `run` runs it under one.
 
 Importing Keras settles its backend for good, so each backend is a process of its own, and all checks share it.
 """
@@ -8,10 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import sys
 import tempfile
-import time
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,8 +24,6 @@ from optgen.errors import GradientError, HyperError, StateError, UsageError
 from optgen.keras import NEAT as Coupled
 from optgen.keras import Adagrad, Adam, AdamW, Lion, Nested, from_keras
 from optgen.verify.compare import compare
-from tests.keras_frontend import matrices, published
-from tests.programs import calls_a_library
 
 BACKEND = keras.backend.backend()
 #: Two layers that match, a scalar, and a vector of short sums.
@@ -150,7 +145,8 @@ def check_decay_is_the_rules_own_and_spares_what_is_excluded() -> None:
 
 def classes() -> list[type[optgen.keras.AdamW]]:
     """Every class that ships."""
-    skipped = {"from_keras", "MetricsCallback", "load_state", "save_state", "state_of", "trace_layers"}
+    skipped = {"from_keras", "EvaluationWeightsCallback", "MetricsCallback"}
+    skipped |= {"load_state", "save_state", "state_of", "trace_layers"}
     return [getattr(optgen.keras, name) for name in dir(optgen.keras) if name not in skipped]
 
 
@@ -448,9 +444,7 @@ def check_rules_are_inside_their_bounds() -> None:
         for cls in classes()
     }
     chosen = list({facts: name for name, facts in spread.items()}.values())
-    # An iteration of matrices starts from a norm in float32 here, which the bound does not know: outside by 6 times.
-    iterates = {cls.RULE.name for cls in classes() if calls_a_library(cls.RULE.name)}
-    for name in spread.keys() - iterates if BACKEND == "torch" else [name for name in chosen if name not in iterates]:
+    for name in spread if BACKEND == "torch" else chosen:
         for dtype in ("float32", "float64") if name in chosen and BACKEND == "torch" else ("float32",):
             report = compare(name, "xla", dtype, framework="keras", steps=4, shapes=SHAPES)
             assert report.ok, report
@@ -470,25 +464,3 @@ def check_metrics() -> None:
         assert made.optimizer.metrics() == {}
         raises(UsageError, "metrics_interval=10", fitted(named[rule]()).optimizer.metrics)
     raises(UsageError, "AdamW has no metrics", fitted(optgen.keras.AdamW()).optimizer.metrics)
-
-
-def main() -> None:
-    """Runs all checks, or those named."""
-    failed = 0
-    chosen = sys.argv[1:]
-    for name, check in [*globals().items(), *vars(published).items(), *vars(matrices).items()]:
-        if not name.startswith("check_") or (chosen and name not in chosen):
-            continue
-        begun = time.process_time()
-        try:
-            check()
-        except Exception:  # noqa: BLE001  # all are told
-            failed += 1
-            print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
-        else:
-            print(f"ok {name} {time.process_time() - begun:.1f} s", flush=True)
-    sys.exit(bool(failed))
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,7 @@ def test_all_checks(backend: str) -> None:
     env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.keras_frontend.checks"],
+        [sys.executable, "-m", "tests.keras_frontend.run"],
         cwd=root,
         env=env,
         capture_output=True,
