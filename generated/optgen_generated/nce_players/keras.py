@@ -164,6 +164,7 @@ class NCEPlayers(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     RULE: ClassVar[RuleInfo] = RULE
@@ -226,6 +227,7 @@ class NCEPlayers(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None:
         super().__init__(
             {
@@ -260,4 +262,5 @@ class NCEPlayers(Optimizer):
             loss_scale_factor=loss_scale_factor,
             gradient_accumulation_steps=gradient_accumulation_steps,
             name=name,
+            backend=backend,
         )
