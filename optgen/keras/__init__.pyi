@@ -1014,6 +1014,7 @@ class NCEPlayers(Optimizer):
         loss_scale_factor: what the loss is multiplied by, and gradients divided
         gradient_accumulation_steps: gradients of as many calls make one step
         name: what Keras calls the optimizer
+        backend: kernels on torch's tensors: numba, triton or numba-cuda; xla: keras.ops
     """
 
     def __init__(
@@ -1049,6 +1050,7 @@ class NCEPlayers(Optimizer):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        backend: str | None = None,
     ) -> None: ...
 
 class NEAT(Optimizer):
