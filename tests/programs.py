@@ -15,7 +15,7 @@ from optgen.ir.view import Call, view
 from optgen.passes.pipeline import to_kernels
 from optgen.runtime.library_calls import FUNCTIONS
 from optgen.spec.loader import load, shipped
-from optgen.spec.model import Setting
+from optgen.spec.model import Setting, Spec
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,7 +46,11 @@ def runs_of(rule: str) -> int:
 
 def calls_a_library(rule: str) -> bool:
     """Whether the kernels of a rule's defaults stop for calls of a matrix library."""
-    return bool(_calls(rule, {}))
+    return _names_a_library(load(rule)) and bool(_calls(rule, {}))
+
+
+def _names_a_library(spec: Spec) -> bool:
+    return any(call.function in FUNCTIONS for call in calls_in(spec))
 
 
 @cache
@@ -56,7 +60,7 @@ def calling() -> dict[str, dict[str, Setting]]:
     found: dict[str, dict[str, Setting]] = {}
     for name in shipped():
         spec = load(name)
-        if not any(call.function in FUNCTIONS for call in calls_in(spec)):
+        if not _names_a_library(spec):
             continue
         small: dict[str, Setting] = {key: 2 for key, hyper in spec.hypers.items() if hyper.kind == "int"}
         switches = [{key: not hyper.default} for key, hyper in spec.hypers.items() if hyper.kind == "bool"]

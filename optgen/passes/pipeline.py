@@ -36,7 +36,7 @@ DEFAULT_COUPLING = "transport"
 
 #: Called with the name of a pass and the module it left.
 Watch = Callable[[str, ModuleOp], None]
-_MADE: Recent[Spec, ModuleOp] = Recent(16)
+_MADE: Recent[Spec, ModuleOp] = Recent(64)
 
 
 def program_of(module: ModuleOp) -> rule.ProgramOp:
