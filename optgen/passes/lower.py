@@ -192,8 +192,9 @@ class _Variant:
 
     def _totals(self, names: Names, totals: dict[str, tuple[Reduction, Extent]]) -> dict[SSAValue, tuple[str, int]]:
         result: dict[SSAValue, tuple[str, int]] = {}
+        written = {name: place for place, name in enumerate(self.planned.names)}  # alike in every dtype set
         for number, sweep in enumerate(self.planned.plan.sweeps, 1):
-            for name in sweep.reductions:
+            for name in sorted(sweep.reductions, key=written.__getitem__):
                 value = self.planned.names[name]
                 op = producer(value)
                 assert isinstance(op, rule.ReduceOp)

@@ -215,7 +215,8 @@ class Optimizer(EvaluationWeights, Metrics):
         """Stacks of gradients that a step was given and their length; None and 0 for the parameters' own."""
         rule, count = self.RULE, 0
         if rule.gradients and self.param_groups:
-            count = rule.gradient_count(torch_groups.hypers_of(rule, self.param_groups[0], 0))
+            own = torch_groups.entry(rule.hyper(rule.gradients), self.param_groups[0], 0)
+            count = int(cast(int, torch_checks.accept(rule.hyper(rule.gradients), own, "parameter group 0")))
         found = stacked(rule, count, given, binding.params, binding.names)
         return found, 0 if found is None else count
 

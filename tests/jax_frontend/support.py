@@ -104,7 +104,8 @@ class Run:
 
     def step(self) -> None:
         """One step of everything on the same gradients."""
-        grads = {name: self.rng.normal(size=s).astype(self.dtype) for name, s in self.shapes.items()}
+        axis = (self.reference.gradients,) if self.reference.gradients else ()
+        grads = {name: self.rng.normal(size=(*axis, *s)).astype(self.dtype) for name, s in self.shapes.items()}
         inputs = {name: float(self.rng.uniform(0.5, 1.5)) for name in self.spec.inputs}
         self.params, self.state = self.plain(tree(grads), self.state, self.params, **inputs)
         if self.in_place is not None:
