@@ -96,7 +96,7 @@ MANIFEST = {'abi': 1,
             'matrix': [],
             'row': [],
             'col': []},
- 'totals': [{'name': 'sum_d_o', 'op': 'sum'}, {'name': 'sum_d_d', 'op': 'sum'}, {'name': 'sum_o_o', 'op': 'sum'}],
+ 'totals': [{'name': 'sum_d_d', 'op': 'sum'}, {'name': 'sum_o_o', 'op': 'sum'}, {'name': 'sum_d_o', 'op': 'sum'}],
  'matrix': 'units',
  'tiled': False,
  'graph': False,
@@ -111,7 +111,7 @@ MANIFEST = {'abi': 1,
                'slots': ['m'],
                'sweeps': [{'function': 'sweep_1',
                            'streams': [['slot', 1, 'r'], ['slot', 2, 'r']],
-                           'totals': [0, 1, 2]},
+                           'totals': [2, 0, 1]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 2, 'rw'], ['slot', 1, 'r'], ['slot', 0, 'rw']],
                            'totals': []}],
@@ -202,18 +202,18 @@ def stage_1_tensor(ctx, begin, end):
         if mode[t] == ABSENT:
             continue
         # X = norm(x, over="tensor")
-        X = np.sqrt(tensor_total[t, 1])
+        X = np.sqrt(tensor_total[t, 0])
         # Y = norm(y, over="tensor")
-        Y = np.sqrt(tensor_total[t, 2])
+        Y = np.sqrt(tensor_total[t, 1])
         eps = hyper[t, 3]
         # conflict = where(guarded and (X <= eps or Y <= eps), 0, maximum(0, -xy/(X*Y + eps)))
-        conflict = 0.0 if (X <= eps) | (Y <= eps) else maximum(0.0, -tensor_total[t, 0] / (X * Y + eps))
+        conflict = 0.0 if (X <= eps) | (Y <= eps) else maximum(0.0, -tensor_total[t, 2] / (X * Y + eps))
         alpha = hyper[t, 1]
         # s = a*conflict
         s = alpha * conflict
         # s = s*where(guarded and Y**2 <= where(convention == "cpp", 0, eps), 0, xy/(Y**2 + eps))
         x = Y * Y
-        s_1 = s * (0.0 if x <= eps else tensor_total[t, 0] / (x + eps))
+        s_1 = s * (0.0 if x <= eps else tensor_total[t, 2] / (x + eps))
         # longest = abs(s)*Y
         longest = abs(s_1) * Y
         nce_clip_ratio = hyper[t, 6]

@@ -89,9 +89,9 @@ MANIFEST = {'abi': 1,
             'matrix': [],
             'row': [],
             'col': []},
- 'totals': [{'name': 'sum_g[0]_x_x', 'op': 'sum'},
-            {'name': 'sum_g[0]_g[0]', 'op': 'sum'},
-            {'name': 'sum_x_x_x_x', 'op': 'sum'}],
+ 'totals': [{'name': 'sum_g[0]_g[0]', 'op': 'sum'},
+            {'name': 'sum_x_x_x_x', 'op': 'sum'},
+            {'name': 'sum_g[0]_x_x', 'op': 'sum'}],
  'matrix': 'trailing',
  'tiled': False,
  'graph': False,
@@ -104,7 +104,7 @@ MANIFEST = {'abi': 1,
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'conflict_ema'],
-               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r']], 'totals': [0, 1, 2]},
+               'sweeps': [{'function': 'sweep_1', 'streams': [['slot', 1, 'r']], 'totals': [2, 0, 1]},
                           {'function': 'sweep_2',
                            'streams': [['slot', 1, 'r'], ['slot', 2, 'rw'], ['slot', 0, 'rw']],
                            'totals': []}],
@@ -206,12 +206,12 @@ def stage_1_tensor(ctx, begin, end):
         if mode[t] == ABSENT:
             continue
         # X = norm(g, over="tensor")
-        x = np.sqrt(tensor_total[t, 1])
+        x = np.sqrt(tensor_total[t, 0])
         # Y = norm(o, over="tensor")
-        x_1 = np.sqrt(tensor_total[t, 2])
+        x_1 = np.sqrt(tensor_total[t, 1])
         eps = hyper[t, 4]
         # conflict = where(X <= eps or Y <= eps, 0, maximum(0, -xy/(X*Y + eps)))
-        x_2 = 0.0 if (x <= eps) | (x_1 <= eps) else maximum(0.0, -tensor_total[t, 0] / (x * x_1 + eps))
+        x_2 = 0.0 if (x <= eps) | (x_1 <= eps) else maximum(0.0, -tensor_total[t, 2] / (x * x_1 + eps))
         # averaged = averages(conflict, conflict_ema, adaptive_correction_decay)
         conflict_ema = tensor_value[t, 8] + tensor_value[t, 7] * x_2
         tensor_value[t, 10] = conflict_ema
@@ -223,7 +223,7 @@ def stage_1_tensor(ctx, begin, end):
         adaptive_correction = hyper[t, 12]
         # s = s*where(Y**2 <= eps, 0, xy/(Y**2 + eps))
         x_4 = x_1 * x_1
-        x_5 = (x_3 * minimum(maximum(1.0 + x_1 / (x + x_1 + eps) + maximum(x_2, conflict_ema), adaptive_correction_min_scale), adaptive_correction_max_scale) if adaptive_correction != 0.0 else x_3) * (0.0 if x_4 <= eps else tensor_total[t, 0] / (x_4 + eps))
+        x_5 = (x_3 * minimum(maximum(1.0 + x_1 / (x + x_1 + eps) + maximum(x_2, conflict_ema), adaptive_correction_min_scale), adaptive_correction_max_scale) if adaptive_correction != 0.0 else x_3) * (0.0 if x_4 <= eps else tensor_total[t, 2] / (x_4 + eps))
         # longest = abs(s)*Y
         x_6 = abs(x_5) * x_1
         nce_clip_ratio = hyper[t, 7]

@@ -112,7 +112,7 @@ MANIFEST = {'abi': 1,
             'matrix': [],
             'row': [],
             'col': []},
- 'totals': [{'name': 'sum_x_x', 'op': 'sum'}, {'name': 'sum_x_g', 'op': 'sum'}, {'name': 'sum_g_g', 'op': 'sum'}],
+ 'totals': [{'name': 'sum_g_g', 'op': 'sum'}, {'name': 'sum_x_x', 'op': 'sum'}, {'name': 'sum_x_g', 'op': 'sum'}],
  'matrix': 'trailing',
  'tiled': False,
  'graph': True,
@@ -127,7 +127,7 @@ MANIFEST = {'abi': 1,
  'variants': [{'name': 'always',
                'when': '',
                'slots': ['m', 'v'],
-               'sweeps': [{'function': 'step_1', 'streams': [], 'totals': [0, 1, 2]},
+               'sweeps': [{'function': 'step_1', 'streams': [], 'totals': [1, 2, 0]},
                           {'function': 'step_2', 'streams': [], 'totals': []}],
                'stored': [[], [], ['step']]}],
  'warps': 8,
@@ -197,9 +197,9 @@ def step_1(ctx, chunk, t, active, BLOCK: tl.constexpr, TAIL: tl.constexpr, STRID
                 ctx, t, g_at, sum_x_x, sum_x_g, sum_g_g, i, inside, updated, "strided",
             )
     partial = table(ctx, PARTIAL, tl.float32) + chunk * 3
-    tl.store(partial + 0, whole_sum_x_x + masked_sum_x_x + sum_of(sum_x_x, 0))
-    tl.store(partial + 1, whole_sum_x_g + masked_sum_x_g + sum_of(sum_x_g, 0))
-    tl.store(partial + 2, whole_sum_g_g + masked_sum_g_g + sum_of(sum_g_g, 0))
+    tl.store(partial + 1, whole_sum_x_x + masked_sum_x_x + sum_of(sum_x_x, 0))
+    tl.store(partial + 2, whole_sum_x_g + masked_sum_x_g + sum_of(sum_x_g, 0))
+    tl.store(partial + 0, whole_sum_g_g + masked_sum_g_g + sum_of(sum_g_g, 0))
 
 
 @triton.jit
@@ -411,7 +411,7 @@ def stage_1_layer(ctx):
             at = start[:, None] + begin + tl.arange(0, WIDE)[None, :]
             there = at < stop[:, None]
             each = get(layer_member + at, there)
-            sum_g_g = sum_g_g + sum_of(tl.where(there, get(tensor_total + each * 3 + 2, there), 0.0), 1)
+            sum_g_g = sum_g_g + sum_of(tl.where(there, get(tensor_total + each * 3 + 0, there), 0.0), 1)
         # LG = laplacian(g)
         put(layer_value + k * 6 + 2, sum_g_g, here)  # sum_g_g_2
         put(layer_value + k * 6 + 0, tl.sqrt(sum_g_g), here)  # root_sum_g_g
@@ -422,7 +422,7 @@ def stage_1_layer(ctx):
             at_1 = start_1[:, None] + begin_1 + tl.arange(0, WIDE)[None, :]
             there_1 = at_1 < stop_1[:, None]
             each_1 = get(layer_member + at_1, there_1)
-            sum_x_x = sum_x_x + sum_of(tl.where(there_1, get(tensor_total + each_1 * 3 + 0, there_1), 0.0), 1)
+            sum_x_x = sum_x_x + sum_of(tl.where(there_1, get(tensor_total + each_1 * 3 + 1, there_1), 0.0), 1)
         # c = norm(LG, over="layer")
         put(layer_value + k * 6 + 3, sum_x_x, here)  # sum_x_x_2
         sum_x_g = tl.full((LANES,), 0.0, tl.float64)
@@ -432,7 +432,7 @@ def stage_1_layer(ctx):
             at_2 = start_2[:, None] + begin_2 + tl.arange(0, WIDE)[None, :]
             there_2 = at_2 < stop_2[:, None]
             each_2 = get(layer_member + at_2, there_2)
-            sum_x_g = sum_x_g + sum_of(tl.where(there_2, get(tensor_total + each_2 * 3 + 1, there_2), 0.0), 1)
+            sum_x_g = sum_x_g + sum_of(tl.where(there_2, get(tensor_total + each_2 * 3 + 2, there_2), 0.0), 1)
         put(layer_value + k * 6 + 1, sum_x_g, here)  # sum_x_g_2
 
 

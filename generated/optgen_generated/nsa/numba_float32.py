@@ -84,7 +84,7 @@ MANIFEST = {'abi': 1,
             'matrix': [],
             'row': [],
             'col': []},
- 'totals': [{'name': 'sum_x_x', 'op': 'sum'}, {'name': 'sum_x_g', 'op': 'sum'}, {'name': 'sum_g_g', 'op': 'sum'}],
+ 'totals': [{'name': 'sum_g_g', 'op': 'sum'}, {'name': 'sum_x_x', 'op': 'sum'}, {'name': 'sum_x_g', 'op': 'sum'}],
  'matrix': 'trailing',
  'tiled': False,
  'graph': True,
@@ -101,8 +101,8 @@ MANIFEST = {'abi': 1,
                'slots': ['m', 'v'],
                'sweeps': [{'function': 'sweep_1',
                            'streams': [['slot', 1, 'r'], ['near', 1]],
-                           'totals': [0, 1, 2],
-                           'alone': {'function': 'sweep_1_alone', 'streams': [['slot', 1, 'r']], 'totals': [2]}},
+                           'totals': [1, 2, 0],
+                           'alone': {'function': 'sweep_1_alone', 'streams': [['slot', 1, 'r']], 'totals': [0]}},
                           {'function': 'sweep_2',
                            'streams': [['slot', 0, 'rw'], ['slot', 1, 'r'], ['slot', 2, 'rw'], ['slot', 3, 'rw']],
                            'totals': []}],
@@ -228,19 +228,19 @@ def stage_1_layer(ctx, begin, end):
         sum_g_g = 0.0
         for at in range(layer_start[k], layer_start[k + 1]):
             each = layer_member[at]
-            sum_g_g = sum_g_g + tensor_total[each, 2]
+            sum_g_g = sum_g_g + tensor_total[each, 0]
         # c = norm(laplacian(g), over="layer")
         layer_value[k, 2] = sum_g_g  # sum_g_g_2
         layer_value[k, 0] = np.sqrt(sum_g_g)  # root_sum_g_g
         sum_x_x = 0.0
         for at_1 in range(layer_start[k], layer_start[k + 1]):
             each_1 = layer_member[at_1]
-            sum_x_x = sum_x_x + tensor_total[each_1, 0]
+            sum_x_x = sum_x_x + tensor_total[each_1, 1]
         layer_value[k, 3] = sum_x_x  # sum_x_x_2
         sum_x_g = 0.0
         for at_2 in range(layer_start[k], layer_start[k + 1]):
             each_2 = layer_member[at_2]
-            sum_x_g = sum_x_g + tensor_total[each_2, 1]
+            sum_x_g = sum_x_g + tensor_total[each_2, 2]
         layer_value[k, 1] = sum_x_g  # sum_x_g_2
 
 
