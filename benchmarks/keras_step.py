@@ -43,7 +43,7 @@ def side(optimizer: keras.optimizers.Optimizer, shapes: lists.Shapes, grads: lis
     variables: list[keras.Variable] = []
     for name, shape in shapes:
         *outer, last = name.replace(".", "/").split("/")
-        with keras.name_scope("/".join(outer) or "w"):
+        with keras.name_scope("_".join(outer) or "w"):
             variables.append(keras.Variable(0.02 * rng.standard_normal(shape, np.float32), name=last))
     optimizer.build(variables)
     return lambda: optimizer.apply(grads, variables)
