@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optgen.api import compile as compile_rule
+from optgen.frontends.declared import extent_of
 from optgen.frontends.keras_class import argument_of
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_modules import BACKEND as ARRAYS
@@ -41,8 +42,10 @@ class KerasSide:
         self, spec: Spec, values: Mapping[str, Setting], arrays: Mapping[str, Array], dtype: DtypeSet, more: Any
     ):
         self.wide = dtype.param == "float64"
-        self.single = more["backend"] == ARRAYS
-        self.slack = _SUMS if self.single and not self.wide else 1.0
+        arrays_only = more["backend"] == ARRAYS
+        # Kernels are given state of tensors in double precision, and Keras keeps it in float32 between steps.
+        self.single = arrays_only or any(extent_of(spec, state) != "elem" for state in spec.states.values())
+        self.slack = _SUMS if arrays_only and not self.wide else 1.0
         self.gradient = dtype.grad
         self.spec = spec
         with _precision(self.wide):

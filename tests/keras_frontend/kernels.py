@@ -8,16 +8,18 @@ import pytest
 
 from optgen.errors import BackendError, GradientError, HyperError
 from optgen.keras import NEAT as Coupled
-from optgen.keras import Adafactor, AdamW, Muon
+from optgen.keras import Adafactor, AdamW, Muon, NAdam
 from optgen.verify.compare import compare
 from tests.keras_frontend.checks import BACKEND, OPTIONS, SHAPES, numbers, raises, same, tensors
 
-#: A graph, rows and columns, calls of a library on matrices of output units and elements alone beside them.
-SPREAD = (Coupled, Adafactor, Muon)
+#: A graph, rows and columns, calls of a library on matrices of output units and elements alone beside them, and state of
+#: whole tensors.
+SPREAD = (Coupled, Adafactor, Muon, NAdam)
 
 
 def check_kernels_are_inside_the_bounds_of_torch() -> None:
-    """Exactly what is derived for kernels: scalars in double precision, sums over tensors as well."""
+    """What is derived for kernels: scalars in double precision, sums over tensors as well; state of tensors is kept in
+    float32."""
     if BACKEND != "torch":
         raises(BackendError, "KERAS_BACKEND=torch", lambda: AdamW(backend="numba"))
         assert AdamW(backend="xla").get_config()["backend"] == "xla"
