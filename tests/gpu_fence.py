@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +65,10 @@ class Fence:
         GpuTables.store = fenced  # type: ignore[method-assign]
 
 
-def report(backend: str, dtype: str, rules: list[str], shapes: Mapping[str, tuple[int, ...]], steps: int) -> None:
-    """Prints a line of JSON per rule, or rule and settings: whether it agrees with the reference, or what is wrong."""
-    for rule in rules:
+def report(backend: str, work: Sequence[str], shapes: Mapping[str, tuple[int, ...]], steps: int) -> None:
+    """Prints a line of JSON per DTYPE:RULE: whether it agrees with the reference, or what is wrong."""
+    for each in work:
+        dtype, _, rule = each.partition(":")
         try:
             name, hypers = asked(rule)
             graph = {"coupling": str(hypers.pop("coupling"))} if "coupling" in hypers else {}
@@ -76,10 +77,11 @@ def report(backend: str, dtype: str, rules: list[str], shapes: Mapping[str, tupl
             # singular values of small random matrices lie close, and what is cut between two such has no bound
             few = 5 if hypers else 100
             bounded = all(line.unbounded <= line.elements // few for line in made.lines)
-            found = {"rule": rule, "ok": made.ok and bounded, "says": str(made)}
+            found = {"asked": each, "ok": made.ok and bounded, "says": str(made)}
         except Exception as error:  # noqa: BLE001 (the test shows it)
             causes = [error]
             while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
                 causes.append(causes[-1].__cause__)
-            found = {"rule": rule, "ok": False, "says": " <- ".join(f"{type(e).__name__}: {e}" for e in causes)[-3000:]}
+            said = " <- ".join(f"{type(e).__name__}: {e}" for e in causes)[-3000:]
+            found = {"asked": each, "ok": False, "says": said}
         print(json.dumps(found), flush=True)

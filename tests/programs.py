@@ -29,11 +29,11 @@ def lines_of(module: str, arguments: Sequence[str], given: Mapping[str, str], wi
     return done.stdout.splitlines()
 
 
-def check_reports(lines: Sequence[str], rules: Sequence[str]) -> None:
-    """Fails with the reports of the rules that do not agree."""
+def check_reports(lines: Sequence[str], work: Sequence[str]) -> None:
+    """Fails with the reports of what does not agree."""
     found = [json.loads(line) for line in lines]
-    assert [each["rule"] for each in found] == list(rules)
-    wrong = [f"{each['rule']}: {each['says']}" for each in found if not each["ok"]]
+    assert [each["asked"] for each in found] == list(work)
+    wrong = [f"{each['asked']}: {each['says']}" for each in found if not each["ok"]]
     assert not wrong, "\n".join(wrong)
 
 
@@ -81,6 +81,13 @@ def asked(word: str) -> tuple[str, dict[str, Setting]]:
 
 def _calls(rule: str, settings: Mapping[str, Setting]) -> list[Call]:
     return [call for variant in view(to_kernels(load(rule), settings, "float32")).variants for call in variant.calls]
+
+
+def on_devices(dtypes: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is run where a GPU is simulated, as DTYPE:RULE: every rule in float32, and some in other dtypes."""
+    plain = [rule for rule in shipped() if not calls_a_library(rule)]
+    others = [f"{dtype}:{rule}" for dtype, rules in dtypes.items() for rule in rules]
+    return [*(f"float32:{rule}" for rule in (*plain, *besides())), *others]
 
 
 def besides() -> list[str]:

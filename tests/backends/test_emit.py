@@ -19,10 +19,9 @@ from optgen.errors import SpecError
 from optgen.ir.text import from_text, to_text
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
-from optgen.spec.loader import load, loads, shipped
+from optgen.spec.loader import cases, load, loads, shipped
 from optgen_numba.emit import emit
 from tests.ir.rules import text_of
-from tests.passes.compiled import shipped_case, shipped_cases
 
 DTYPES = ("float32", "float64")
 PACKAGE = Path(optgen_numba.__file__).parent
@@ -55,9 +54,9 @@ def kernels(name: str, dtype: str) -> ModuleOp:
     return to_kernels(load(name), {}, dtype)
 
 
-@pytest.mark.parametrize(("name", "label"), shipped_cases())
-def test_the_text_of_the_ir_is_the_source(name: str, label: str) -> None:
-    module = shipped_case(name, label).modules["float32"]
+@pytest.mark.parametrize("name", cases())
+def test_the_text_of_the_ir_is_the_source(name: str) -> None:
+    module = kernels(name, "float32")
     manifest, source = emit(view(module))
     again_manifest, again = emit(view(from_text(to_text(module))))
     assert again == source

@@ -50,6 +50,4 @@ def fence_in() -> None:
 if __name__ == "__main__":
     simulate()
     fence_in()
-    for asked in sys.argv[1:]:
-        dtype, _, rule = asked.partition(":")
-        report("numba-cuda", dtype, [rule], SHAPES, STEPS)
+    report("numba-cuda", sys.argv[1:], SHAPES, STEPS)

@@ -9,8 +9,7 @@ import json
 
 import pytest
 
-from optgen.spec.loader import shipped
-from tests.programs import besides, calls_a_library, check_reports, lines_of
+from tests.programs import check_reports, lines_of, on_devices
 
 pytest.importorskip("numba_cuda")
 
@@ -35,10 +34,8 @@ def simulated(program: str, *arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_rule_and_dtype(share: int) -> None:
-    others = [f"{dtype}:{rule}" for dtype, rules in DTYPES.items() for rule in rules]
-    plain = [rule for rule in shipped() if not calls_a_library(rule)]
-    asked = [*(f"float32:{rule}" for rule in (*plain, *besides())), *others][share::SHARES]
-    check_reports(simulated("simulated", *asked), [each.partition(":")[2] for each in asked])
+    work = on_devices(DTYPES)[share::SHARES]
+    check_reports(simulated("simulated", *work), work)
 
 
 def test_memory_chunks_groups_and_random_bits() -> None:

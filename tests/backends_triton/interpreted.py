@@ -1,8 +1,8 @@
 """Compares kernels in Triton's interpreter with the float64 reference: run as a program, in a process of its own.
 
-    TRITON_INTERPRET=1 python interpreted.py DTYPE RULE...
+    python -m tests.backends_triton.interpreted DTYPE:RULE...
 
-prints a line of JSON per rule. The interpreter refuses every access outside the memory that a kernel was given.
+prints a line of JSON for each. The interpreter refuses every access outside the memory that a kernel was given.
 """
 
 from __future__ import annotations
@@ -62,12 +62,11 @@ def fence_in() -> None:
 
 
 def main() -> None:
-    """A line per rule: its name, whether it agrees, and the report or what went wrong."""
+    """A line for each: whether it agrees, and the report or what went wrong."""
     np.seterr(all="ignore")
     fence_in()
     prepare()
-    dtype, *rules = sys.argv[1:]
-    report("triton", dtype, rules, SHAPES, STEPS)
+    report("triton", sys.argv[1:], SHAPES, STEPS)
 
 
 if __name__ == "__main__":

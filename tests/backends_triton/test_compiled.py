@@ -48,9 +48,14 @@ def kind(rule: str) -> tuple[object, ...]:
     return (*tuple(described[name] for name in ("sweeps", "tiled", "stencil")), len(module(rule).variants) > 1)
 
 
+def _length(rule: str) -> int:
+    return len(load(rule).text)
+
+
 def spread() -> list[tuple[str, str]]:
-    """A rule of several sweeps for each of the other targets, no two of one kind."""
-    rules = sorted({kind(rule): rule for rule in reversed(shipped()) if module(rule).sweeps > 1}.values())
+    """A rule of several sweeps for each of the other targets, no two of one kind: the shortest."""
+    ordered = sorted(shipped(), key=_length, reverse=True)
+    rules = sorted({kind(rule): rule for rule in ordered if module(rule).sweeps > 1}.values(), key=_length)
     return list(zip(rules, (target for target in TARGETS if target != "sm_90"), strict=False))
 
 

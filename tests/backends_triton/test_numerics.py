@@ -10,13 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from optgen.spec.loader import shipped
-from tests.programs import ROOT, besides, calls_a_library, check_reports, lines_of
+from tests.programs import ROOT, check_reports, lines_of, on_devices
 
 pytest.importorskip("triton")
 
-#: Processes that share the rules: importing what they need takes seconds.
-SHARES = 4
+#: Dtypes, and rules that between them have reductions, a graph, rows and columns, and several variants; and sums over a
+#: matrix, a tensor, a layer and the model in one text.
+DTYPES = {
+    "float32": [str(Path(__file__).with_name("folds.yaml").relative_to(ROOT))],
+    "mixed": ["neat"],
+    "bfloat16": ["adafactor", "neat"],
+    "bfloat16,master": ["adamw"],
+    "float16,g=float32": ["adamw"],
+    "bfloat16,stochastic": ["adamw"],
+}
+#: Processes that share them: importing what they need takes seconds.
+SHARES = 2
 
 
 def interpreting(program: str, *arguments: str) -> list[str]:
@@ -24,27 +33,10 @@ def interpreting(program: str, *arguments: str) -> list[str]:
     return lines_of(f"tests.backends_triton.{program}", arguments, {"TRITON_INTERPRET": "1"}, without="TRITON_")
 
 
-def interpreted(dtype: str, rules: list[str]) -> None:
-    """Fails with the reports of the rules that do not agree."""
-    check_reports(interpreting("interpreted", dtype, *rules), rules)
-
-
 @pytest.mark.parametrize("share", range(SHARES))
-def test_every_rule_in_float32(share: int) -> None:
-    plain = [rule for rule in shipped() if not calls_a_library(rule)]
-    interpreted("float32", [*plain, *besides()][share::SHARES])
-
-
-@pytest.mark.parametrize("dtype", ["mixed", "bfloat16", "bfloat16,master", "float16,g=float32", "bfloat16,stochastic"])
-def test_other_dtypes(dtype: str) -> None:
-    """Of rules that between them have reductions, a graph, rows and columns, and several variants."""
-    chosen = {"mixed": ["neat"], "bfloat16": ["adafactor", "neat"]}.get(dtype, ["adamw"])
-    interpreted(dtype, chosen)
-
-
-def test_folds_of_rows_columns_and_matrices() -> None:
-    """Over a matrix, a tensor, a layer and the model: no shipped rule has them all."""
-    interpreted("float32", [str(Path(__file__).with_name("folds.yaml").relative_to(ROOT))])
+def test_every_rule_and_dtype(share: int) -> None:
+    work = on_devices(DTYPES)[share::SHARES]
+    check_reports(interpreting("interpreted", *work), work)
 
 
 def test_memory_and_random_bits() -> None:

@@ -12,8 +12,8 @@ from optgen.keras import Adafactor, AdamW, Muon, NAdam
 from optgen.verify.compare import compare
 from tests.keras_frontend.checks import BACKEND, OPTIONS, SHAPES, numbers, raises, same, tensors
 
-#: A graph, rows and columns, calls of a library on matrices of output units and elements alone beside them, and state of
-#: whole tensors.
+#: A graph, rows and columns, calls of a library on matrices of output units and elements alone beside them, state
+#: of whole tensors.
 SPREAD = (Coupled, Adafactor, Muon, NAdam)
 
 
