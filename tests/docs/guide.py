@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -17,6 +18,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.cli.support import optgen
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("optgen", "backends", "generated", "specs", "tests", "tools", "pyproject.toml")
@@ -79,15 +82,28 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
 
 def _run(command: str, printed: str, folder: Path) -> None:
     words = shlex.split(command)
-    python = {"python": [sys.executable], "optgen": [sys.executable, "-m", "optgen"]}
-    python["pytest"] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     paths = [folder / "packages", folder / "backends", folder / "generated", folder]
     here = [str(path) for path in paths if path.exists()]
+    alone = here == [str(folder)] and not (folder / "optgen").exists()
+    code, out, err = _inside(words[1:], folder) if alone and words[0] == "optgen" else _beside(words, here, folder)
+    assert code == 0, f"$ {command}\n{out[-3000:]}\n{err[-3000:]}"
+    wanted = ".*".join(re.escape(piece) for piece in re.split(r"\.\.\.", printed))
+    assert re.search(wanted, out, re.DOTALL), f"$ {command}\n{out[-3000:]}\n--- wanted\n{printed}"
+
+
+def _inside(words: list[str], folder: Path) -> tuple[int, str, str]:
+    """A command of the checkout's own optgen, in this process."""
+    with contextlib.chdir(folder):
+        done = optgen(*words)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def _beside(words: list[str], here: list[str], folder: Path) -> tuple[int, str, str]:
+    """A command in a process of its own, which imports what a guide has made."""
+    python = {"python": [sys.executable], "optgen": [sys.executable, "-m", "optgen"]}
+    python["pytest"] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*here, *inherited]).strip(os.pathsep)}
-    done = subprocess.run(
-        [*python[words[0]], *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"$ {command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    wanted = ".*".join(re.escape(piece) for piece in re.split(r"\.\.\.", printed))
-    assert re.search(wanted, done.stdout, re.DOTALL), f"$ {command}\n{done.stdout[-3000:]}\n--- wanted\n{printed}"
+    command = [*python[words[0]], *words[1:]]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
