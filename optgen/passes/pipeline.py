@@ -84,7 +84,7 @@ def to_variants(
 
     scaled: gradients come with the scale of a gradient scaler, which is an input.
     """
-    tell = watch or _ignore
+    tell = _seen(watch)
     module, facts = _to_scalars(program, settings, tell, scaled=scaled)
     module = reduction_algebra(module, storage, element_states(program))
     tell("reduction-algebra", module)
@@ -119,7 +119,7 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
     Such a backend sums in the dtype of the arrays. Reductions are therefore left as written: their algebra expands
     squares, and is only right where sums are carried in float64.
     """
-    tell, spec = watch or _ignore, counted(spec, settings)
+    tell, spec = _seen(watch), counted(spec, settings)
     module = build(spec)
     tell("build", module)
     program = program_of(module)
@@ -153,11 +153,11 @@ def to_kernels(
     """The kernel module of a rule for a dtype set (`optgen.runtime.storage`), under settings over the defaults.
 
     It is not to be changed: the latest are kept, for those who explain, emit and bound the same kernels. A `watch` sees
-    every pass run.
+    every pass run, and every module is verified for it.
     """
     if watch is None:
         key = dtype, tuple(sorted((name, repr(value)) for name, value in settings.items()))
-        return _MADE.get(spec, key, lambda: _to_kernels(spec, settings, dtype, _ignore))
+        return _MADE.get(spec, key, lambda: _to_kernels(spec, settings, dtype))
     return _to_kernels(spec, settings, dtype, watch)
 
 
@@ -166,14 +166,15 @@ def count_of(spec: Spec) -> dict[str, Setting]:
     return {spec.gradients: spec.gradient_count} if spec.gradients else {}
 
 
-def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: Watch) -> ModuleOp:
+def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, watch: Watch | None = None) -> ModuleOp:
+    tell = _seen(watch)
     spec = counted(spec, settings)
     module = build(spec)
     tell("build", module)
     program = program_of(module)
     dtypes = DtypeSet.parse(dtype)
     storage, plain = storage_of(program, dtypes), storage_of(program, dtypes.compute)
-    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, tell, scaled=dtypes.scaled)
+    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, watch, scaled=dtypes.scaled)
     planned = plan_all(specialised.variants, plain, element_states(program))
     states = states_of(program)
     if storage != plain:
@@ -200,6 +201,18 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, tell: W
         kernels = stochastic_rounding(kernels, spared=("param",) if dtypes.master else ())
         tell("stochastic-rounding", kernels)
     return kernels
+
+
+def _seen(watch: Watch | None) -> Watch:
+    """Modules are verified after every pass where somebody watches; otherwise kernels are, when they are lowered."""
+    if watch is None:
+        return _ignore
+
+    def tell(name: str, module: ModuleOp) -> None:
+        module.verify()
+        watch(name, module)
+
+    return tell
 
 
 def _ignore(_name: str, _module: ModuleOp) -> None:

@@ -58,6 +58,4 @@ def rebuild_all(module: ModuleOp, replace: Replace, kind: type[Operation]) -> Mo
     if not any(isinstance(op, kind) for op in module.walk()):
         return module
     variants = [rebuild(op, replace) for op in module.body.block.ops if isinstance(op, rule.VariantOp)]
-    result = ModuleOp(list(variants))
-    result.verify()
-    return result
+    return ModuleOp(list(variants))

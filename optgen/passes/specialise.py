@@ -63,7 +63,6 @@ def specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specia
             raise BackendError(f"the conditions of @{program.sym_name.data} make more than {MAX_VARIANTS} variants")
     _drop_dead_states(variants, [*program.kept, *_changing(variants, program.summed)])
     module = ModuleOp(list(variants))
-    module.verify()
     return Specialised(module, dict(sorted(settled.items())))
 
 
