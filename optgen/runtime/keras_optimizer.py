@@ -195,7 +195,8 @@ class Optimizer(keras.optimizers.Optimizer):
     def set_weights(self, weights: Sequence[Tensor]) -> None:
         """Sets all variables of the optimizer. StateError, with nothing changed, for one of another shape."""
         self._own.evaluation.check(self.RULE.class_name, "set_weights()")
-        keras_saved.check_shapes(self.variables, weights := list(weights))
+        if self.built:  # Keras says it where it is not
+            keras_saved.check_shapes(self.variables, weights := list(weights))
         super().set_weights(weights)
 
     # Weights to evaluate with

@@ -45,6 +45,7 @@ def test_one_command_makes_all_of_it_and_goes_on_where_it_ended(
         return {"losses": rows, "seconds": [0.0, 1.0, 2.0], "between_blocks": [0.5], "between_parts": [0.25]}
 
     monkeypatch.setattr(script, "train", train)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # other tests want theirs
     out, picture = tmp_path / "runs.json", tmp_path / "runs.png"
     monkeypatch.setattr(sys, "argv", ["convergence.py", "--out", str(out), "--plot", str(picture)])
     with pytest.raises(KeyboardInterrupt):

@@ -95,7 +95,9 @@ def run(spec: Spec, side: Side) -> Bits:
     float32, goes on as float32."""
     found: Bits = {}
     for step, gradients in enumerate(stream(spec)[1:]):
-        side.step(list(gradients.values()), dict.fromkeys(spec.inputs, 0.5 + step))
+        side.step(
+            [x[None] if spec.gradients else x for x in gradients.values()], dict.fromkeys(spec.inputs, 0.5 + step)
+        )
         for param in side.tensors if isinstance(side, TorchSide) else ():
             for x in side.optimizer.state[param].values():
                 x.copy_(x.float())

@@ -159,6 +159,6 @@ def test_every_exception_is_one() -> None:
     with pytest.raises(UsageError, match='parameter "" is complex64'):
         body(alias_test, "test_optimization")(**given("adamw"), target=alias_test._setup_parabola, dtype=jnp.complex64)
     assert "momentum" in fixed("sgd")
-    assert fixed("adamw") == ["amsgrad", "maximize"]
+    assert fixed("adamw") == ["amsgrad", "maximize", "strict"]
     assert "b3" in fixed("ademamix")
     assert all(EXCEPTIONS.values())
