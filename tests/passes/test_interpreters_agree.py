@@ -16,11 +16,12 @@ STEPS = 2
 def test_passes_keep_the_meaning(name: str, label: str, rng: np.random.Generator) -> None:
     case = shipped_case(name, label)
     world = started(case, rng)
-    for _ in range(STEPS):
+    for number in range(STEPS):
         step = next_step(case, world, rng)
         right = expected(case, step, rng)
-        check_value_forms(case, step, right)
-        check_kernels(case, step, right, "float64")
+        if number == STEPS - 1:  # from state that is not as it starts
+            check_value_forms(case, step, right)
+            check_kernels(case, step, right, "float64")
         world, _ = check_kernels(case, step, right, "float32")
 
 

@@ -112,7 +112,7 @@ def compare(problem: Problem, scratch: int) -> Counter[str]:
     return seen
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_agrees_with_the_independent_search(seed: int) -> None:
     r = random.Random(seed)
     seen = Counter[str]()
@@ -129,7 +129,7 @@ def test_agrees_with_the_independent_search(seed: int) -> None:
 def test_agrees_with_the_independent_search_about_library_calls() -> None:
     r = random.Random(7)
     seen = Counter[str]()
-    for _ in range(120):
+    for _ in range(80):
         problem = judge.random_problem(r, calls=2)
         called = len(judge.live_calls(problem))
         for scratch in (0, 1):

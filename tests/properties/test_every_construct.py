@@ -51,7 +51,6 @@ def test_interpreters_agree(spec: Spec, label: str, rng: np.random.Generator) ->
         world, _ = check_kernels(case, step, right, "float32", chunks=(4, 9) if number else (1000,))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numba_agrees(spec: Spec, dtype: str) -> None:
-    report = compare(spec, dtype=dtype, steps=3)
+def test_numba_agrees(spec: Spec) -> None:
+    report = compare(spec, dtype="float32", steps=3)
     assert report.ok, f"\n{report}"
