@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, fields, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from optgen.runtime.metrics import sum_of
 from optgen.spec.loader import load
+from optgen.torch import NCE
 from optgen.verify import Reference
 from tests.oracle.conflicts import Settings, Tensor
 from tests.oracle.streams import gradients
@@ -97,3 +100,13 @@ def test_many_options_at_once(rng: np.random.Generator) -> None:
         together.update(combinations(sorted(chosen), 2))
         assert worst(rng, settings(**chosen)) < 1e-12, chosen
     assert together == set(combinations(sorted(OTHERS), 2)), "two options were never away from their defaults together"
+
+
+def test_a_share_without_its_interval_is_warned_of() -> None:
+    params = [torch.nn.Parameter(torch.zeros(3))]
+    with pytest.warns(UserWarning, match="lookahead_alpha has no effect; give lookahead_k"):
+        NCE(params, lookahead_alpha=0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NCE(params)
+        NCE(params, lookahead_alpha=0.3, lookahead_k=2)

@@ -1,6 +1,6 @@
 """The rule nce as functions of `keras.ops`, for every backend that Keras has, generated from nce.yaml.
 
-spec e401b9b802dc66e8884b8621354021708ef17c7008e9084db641bad1fabc2b0b
+spec 7634f9e35f997fffab370172301e1789fc8177052383d3f69261bf8c0ff6513f
 made by: optgen build nce --backend xla --framework keras --set adaptive_alpha=false --set adaptive_correction=false --set adaptive_preconditioning=false --set bias_correction=false --set convention=numpy --set decouple_weight_decay=true --set gradient_centralization=false --set maximize=false --set nce_mode=projection --set nesterov=false --set opponent_source=momentum --set update_mode=momentum
 """
 
@@ -52,7 +52,7 @@ def always(
 
 PROGRAM = Program(
     rule="nce",
-    digest="e401b9b802dc66e8884b8621354021708ef17c7008e9084db641bad1fabc2b0b",
+    digest="7634f9e35f997fffab370172301e1789fc8177052383d3f69261bf8c0ff6513f",
     settled={"adaptive_alpha": False, "adaptive_correction": False, "adaptive_preconditioning": False, "adaptive_preconditioning and precondition_nce": False, "bias_correction": False, "convention": 'numpy', "decouple_weight_decay": True, "gradient_centralization": False, "lookahead_k > 0": False, "maximize": False, "metrics_interval > 0": False, "nce_mode": 'projection', "nesterov": False, "opponent_source": 'momentum', "prune_threshold > 0": False, "sparsity_l1 > 0": False, "update_mode": 'momentum'},
     matrix="units",
     vectors=False,

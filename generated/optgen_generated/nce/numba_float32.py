@@ -1,6 +1,6 @@
 """Kernels of the rule nce in float32, generated from nce.yaml.
 
-spec e401b9b802dc66e8884b8621354021708ef17c7008e9084db641bad1fabc2b0b
+spec 7634f9e35f997fffab370172301e1789fc8177052383d3f69261bf8c0ff6513f
 made by: optgen build nce --backend numba --set adaptive_alpha=false --set adaptive_correction=false --set adaptive_preconditioning=false --set bias_correction=false --set convention=numpy --set decouple_weight_decay=true --set gradient_centralization=false --set maximize=false --set nce_mode=projection --set nesterov=false --set opponent_source=momentum --set update_mode=momentum
 """
 
@@ -35,7 +35,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nce',
  'class': 'NCE',
- 'digest': 'e401b9b802dc66e8884b8621354021708ef17c7008e9084db641bad1fabc2b0b',
+ 'digest': '7634f9e35f997fffab370172301e1789fc8177052383d3f69261bf8c0ff6513f',
  'backend': 'numba',
  'settled': {'adaptive_alpha': False,
              'adaptive_correction': False,
