@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from optgen.backend import python_text
@@ -10,6 +9,7 @@ from optgen.backend.python_text import (
     ATOM,
     COMPARE,
     NOT,
+    NUMPY_CALLS,
     OR,
     POWER,
     PRODUCT,
@@ -20,6 +20,7 @@ from optgen.backend.python_text import (
     Text,
     comment,
     docstring,
+    number,
     within,
 )
 from optgen.errors import BackendError
@@ -27,18 +28,8 @@ from optgen.ir.view import Op
 
 __all__ = ["PURE", "WORDS", "Body", "Names", "NumbaSpelling", "comment", "docstring", "literal"]
 
-_CALLS = {
-    "math.sqrt": "np.sqrt",
-    "math.exp": "np.exp",
-    "math.log": "np.log",
-    "math.expm1": "np.expm1",
-    "math.log1p": "np.log1p",
-    "math.floor": "np.floor",
-    "math.ceil": "np.ceil",
-    "math.roundeven": "np.rint",
-    "math.sin": "np.sin",
-    "math.cos": "np.cos",
-    "math.tanh": "np.tanh",
+#: Python's operator is its power; what is no function of NumPy's is this module's.
+_CALLS = {name: call for name, call in NUMPY_CALLS.items() if name != "math.powf"} | {
     "math.absf": "abs",
     "arith.minimumf": "minimum",
     "arith.maximumf": "maximum",
@@ -55,13 +46,7 @@ WORDS = {
 
 def literal(value: float, type_: str) -> str:
     """A number of a float type; float64 is Python's own."""
-    number = float(value)
-    if math.isnan(number):
-        text = "np.nan"
-    elif math.isinf(number):
-        text = "np.inf" if number > 0 else "-np.inf"
-    else:
-        text = repr(number)
+    text = number(float(value))
     return text if type_ == "f64" else f"f4({text})"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from optgen.backend import python_text
 from optgen.backend.launch_plan import first_stages
 from optgen.backend.layout import Layout
-from optgen.backend.python_text import ATOM, PRODUCT, PURE, Names, Spelling, Text, within
+from optgen.backend.python_text import ATOM, NUMPY_CALLS, PRODUCT, PURE, Names, Spelling, Text, number, within
 from optgen.errors import BackendError
 from optgen.ir.view import Module, Op, Value
 
@@ -19,23 +19,6 @@ from optgen.ir.view import Module, Op, Value
 HOST = "HOST"
 _ARGUMENTS = ("hyper", "meta", "updates", "step")
 _RESERVED = frozenset((*_ARGUMENTS, "np", HOST))
-_CALLS = {
-    "math.sqrt": "np.sqrt",
-    "math.exp": "np.exp",
-    "math.log": "np.log",
-    "math.expm1": "np.expm1",
-    "math.log1p": "np.log1p",
-    "math.floor": "np.floor",
-    "math.ceil": "np.ceil",
-    "math.roundeven": "np.rint",
-    "math.sin": "np.sin",
-    "math.cos": "np.cos",
-    "math.tanh": "np.tanh",
-    "math.absf": "np.abs",
-    "math.powf": "np.power",
-    "arith.minimumf": "np.minimum",
-    "arith.maximumf": "np.maximum",
-}
 _TYPES = {"f32": "np.float32", "f64": "np.float64"}
 
 
@@ -44,15 +27,13 @@ class HostSpelling(Spelling):
 
     def literal(self, value: float, type_: str) -> str:  # noqa: ARG002 (float64 is Python's own)
         """A number."""
-        if value != value:
-            return "np.nan"
-        return repr(value) if abs(value) != float("inf") else ("np.inf" if value > 0 else "-np.inf")
+        return number(value)
 
     def call(self, name: str, type_: str, args: list[Text]) -> Text:  # noqa: ARG002 (as above)
         """A function of NumPy's, none of which raises an error."""
         if name == "arith.divf":
             return f"np.divide({within(args[0])}, {within(args[1])})", ATOM
-        return f"{_CALLS[name]}({', '.join(within(arg) for arg in args)})", ATOM
+        return f"{NUMPY_CALLS[name]}({', '.join(within(arg) for arg in args)})", ATOM
 
     def select(self, condition: Text, then: Text, otherwise: Text, type_: str) -> Text:  # noqa: ARG002 (as above)
         """Both sides are computed, one is taken."""

@@ -7,6 +7,7 @@ writes numbers and converts between types.
 from __future__ import annotations
 
 import keyword
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -27,15 +28,38 @@ _BINARY = {
     "arith.ori": ("|", BIT_OR),
 }
 _COMPARE = {"oeq": "==", "une": "!=", "olt": "<", "ole": "<=", "ogt": ">", "oge": ">="}
-_FUNCTIONS = (
-    *("math.sqrt", "math.exp", "math.log", "math.expm1", "math.log1p", "math.floor", "math.ceil", "math.roundeven"),
-    *("math.sin", "math.cos", "math.tanh", "math.absf", "math.powf", "arith.minimumf", "arith.maximumf"),
-)
+#: Functions of numbers, and what NumPy calls them.
+NUMPY_CALLS = {
+    "math.sqrt": "np.sqrt",
+    "math.exp": "np.exp",
+    "math.log": "np.log",
+    "math.expm1": "np.expm1",
+    "math.log1p": "np.log1p",
+    "math.floor": "np.floor",
+    "math.ceil": "np.ceil",
+    "math.roundeven": "np.rint",
+    "math.sin": "np.sin",
+    "math.cos": "np.cos",
+    "math.tanh": "np.tanh",
+    "math.absf": "np.abs",
+    "math.powf": "np.power",
+    "arith.minimumf": "np.minimum",
+    "arith.maximumf": "np.maximum",
+}
 #: Operations on values alone; the others touch memory and need code of a backend's own.
 PURE = frozenset(
-    {*_BINARY, *_FUNCTIONS, "arith.cmpf", "arith.select", "arith.xori", "arith.negf", "kernel.mod"}
+    {*_BINARY, *NUMPY_CALLS, "arith.cmpf", "arith.select", "arith.xori", "arith.negf", "kernel.mod"}
     | {"arith.constant", "arith.extf", "arith.truncf"}
 )
+
+
+def number(value: float) -> str:
+    """A number in float64, where `np` is NumPy."""
+    if math.isnan(value):
+        return "np.nan"
+    if math.isinf(value):
+        return "np.inf" if value > 0 else "-np.inf"
+    return repr(value)
 
 
 class Names:

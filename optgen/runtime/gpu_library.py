@@ -6,7 +6,7 @@ kernels itself, by functions of their module: from hypers, metadata and counts o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,15 +17,11 @@ from numpy.typing import NDArray
 from optgen.errors import UsageError
 from optgen.runtime import gpu_device, torch_library
 from optgen.runtime.abi import Mode
+from optgen.runtime.chunks import contiguous
 from optgen.runtime.kernel_module import Call, Known, Manifest, Module, Variant
 from optgen.runtime.library import Shape3, calls_of, in_memory, scratch_of
+from optgen.runtime.torch_storage import TORCH_DTYPES
 
-_TYPES: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 #: Module and shape: tensors that may share a call.
 _Kind: TypeAlias = tuple[int, Shape3]
 
@@ -183,7 +179,7 @@ class GpuLibrary:
             block = self._blocks.get((m, slot, shape))
             if block is None or len(block) < len(ordered) * shape[0]:
                 self._blocks.pop((m, slot, shape), None)
-                dtype = _TYPES[manifest["slots"][slot]["dtype"]]
+                dtype = TORCH_DTYPES[manifest["slots"][slot]["dtype"]]
                 block = torch.empty((len(ordered) * shape[0], *shape[1:]), dtype=dtype, device=tensors.device)
                 self._blocks[m, slot, shape] = block
             size = shape[0] * shape[1] * shape[2] * block.element_size()
@@ -213,7 +209,7 @@ class GpuLibrary:
             return block.narrow(0, batch.first * shape[0], (batch.end - batch.first) * shape[0])
         held = [self._matrices(t, slot) for t in batch.tensors]
         manifest = self._tensors.modules[m].manifest
-        return (torch.cat(held) if len(held) > 1 else held[0]).to(_TYPES[manifest["dtype"]["compute"]])
+        return (torch.cat(held) if len(held) > 1 else held[0]).to(TORCH_DTYPES[manifest["dtype"]["compute"]])
 
     def _matrices(self, t: int, slot: int) -> torch.Tensor:
         """A tensor's slot as (matrices, rows, columns), over its own memory where that lies in order."""
@@ -222,8 +218,8 @@ class GpuLibrary:
         key = int(tensors.address[t, slot]), strides
         known_ = self._held.get((t, slot))
         if known_ is None or known_[0] != key:
-            dtype = _TYPES[tensors.modules[int(tensors.module_of[t])].manifest["slots"][slot]["dtype"]]
-            steps = strides if strides is not None else _in_order(shape)
+            dtype = TORCH_DTYPES[tensors.modules[int(tensors.module_of[t])].manifest["slots"][slot]["dtype"]]
+            steps = strides if strides is not None else contiguous(shape)
             known_ = key, gpu_device.memory(key[0], dtype, shape, steps, tensors.device)
             self._held[t, slot] = known_
         return known_[1].reshape(self._shapes[t])
@@ -255,7 +251,3 @@ def _counts(manifest: Manifest, variant: Variant) -> bool:
     """Whether a variant counts an update."""
     counter = next(slot["name"] for slot in manifest["slots"] if slot["role"] == "counter")
     return any(counter in names for names in variant.get("stored", ()))
-
-
-def _in_order(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
