@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from optgen.frontends.declared import ties_tensors
-from optgen.frontends.python_text import META_FUNCTIONS, SCALAR_FUNCTIONS, Expressions
+from optgen.frontends.python_text import SCALAR_FUNCTIONS, Expressions
 from optgen.frontends.settling import hyper_only, inlined, read_names, substitute
-from optgen.spec.functions import CONSTANTS
+from optgen.spec.functions import CONSTANTS, METADATA, reads_metadata
 from optgen.spec.model import Spec
 from optgen.spec.syntax import Assign, Call, Expr, If, Skip, Stmt, Unary, statements, walk
 
@@ -81,7 +81,7 @@ class _Writer:
             host -= bad
 
     def _host(self, expr: Expr, host: set[str]) -> bool:
-        allowed = (*SCALAR_FUNCTIONS, *META_FUNCTIONS)
+        allowed = (*SCALAR_FUNCTIONS, *METADATA)
         for node in walk(expr):
             if isinstance(node, Call) and node.function not in allowed:
                 return False
@@ -93,7 +93,7 @@ class _Writer:
         return any(
             not hyper_only(substitute(guard, self.known), self.spec)
             and self._host(guard, self.host)
-            and (_reads_meta(guard) or bool(read_names(guard) & self.host))
+            and (reads_metadata(guard) or bool(read_names(guard) & self.host))
             for guard in guards
         )
 
@@ -244,7 +244,3 @@ class _Writer:
 
     def _line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
-
-
-def _reads_meta(expr: Expr) -> bool:
-    return any(isinstance(node, Call) and node.function in META_FUNCTIONS for node in walk(expr))

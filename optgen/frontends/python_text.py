@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from optgen.errors import OptgenError
-from optgen.spec.functions import CONSTANTS
+from optgen.spec.functions import CONSTANTS, METADATA
 from optgen.spec.model import Setting
 from optgen.spec.syntax import (
     Binary,
@@ -33,7 +33,6 @@ SCALAR_FUNCTIONS: Mapping[str, str] = {
         *("cos", "sin", "tanh", "expm1", "log1p", "where", "clip", "minimum", "maximum"),
     )
 }
-META_FUNCTIONS = ("ndim", "numel", "rows", "cols", "depth", "role")
 
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(9)
 
@@ -140,7 +139,7 @@ class Expressions:
                 level = _AND if op == "and" else _OR
                 return f" {op} ".join(self._at(part, level + 1) for part in values), level
             case Call(function=function, args=args):
-                if function in META_FUNCTIONS:
+                if function in METADATA:
                     return self.meta(function), _ATOM
                 if function in SCALAR_FUNCTIONS:
                     return f"scalars.{SCALAR_FUNCTIONS[function]}({', '.join(map(self.text, args))})", _ATOM
@@ -167,7 +166,7 @@ def canonical(expr: Expr) -> str:
 
 class _Canonical(Expressions):
     def _write(self, expr: Expr) -> tuple[str, int]:
-        if isinstance(expr, Call) and expr.function not in META_FUNCTIONS:
+        if isinstance(expr, Call) and expr.function not in METADATA:
             parts = [*map(self.text, expr.args), *(f"{key}={self.text(v)}" for key, v in expr.keywords)]
             return f"{expr.function}({', '.join(parts)})", _ATOM
         if isinstance(expr, Name):

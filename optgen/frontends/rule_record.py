@@ -15,7 +15,7 @@ from optgen.frontends.python_text import WIDTH, Expressions, literal, number, va
 from optgen.frontends.settling import conditions, hyper_only, inlined, substitute
 from optgen.frontends.torch_arguments import argument_of, arguments, uses
 from optgen.spec.evaluation import MARK, evaluation
-from optgen.spec.functions import CONSTANTS
+from optgen.spec.functions import CONSTANTS, reads_metadata
 from optgen.spec.model import Hyper, Setting, Spec, State
 from optgen.spec.syntax import Call, Expr, If, Name, Number, names_in, walk
 from optgen.spec.vocabulary import CHOOSER
@@ -23,6 +23,7 @@ from optgen.spec.vocabulary import CHOOSER
 _DATA = (
     "Caution",
     "Domain",
+    "Fit",
     "HyperInfo",
     "Hypers",
     "InputInfo",
@@ -180,9 +181,7 @@ def _rule(spec: Spec, found: Needs | None, origin: str, spelling: Spelling) -> s
         lines += ["    arm=_arm,", f"    arms={value(spec.hypers[CHOOSER].choices)},"]
     inputs = [f"InputInfo({literal(given.name)}, {literal(given.extent)})" for given in spec.inputs.values()]
     lines += _tuple("inputs", inputs) if inputs else []
-    write = Expressions(_hyper)
-    require = [f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})" for expr, text in spec.require]
-    lines += _tuple("require", require) if require else []
+    lines += _requirements(spec)
     lines += _cautions(spec)
     lines += _shows(spec)
     lines += _quirks(spec)
@@ -203,6 +202,26 @@ def _rule(spec: Spec, found: Needs | None, origin: str, spelling: Spelling) -> s
     lines += ["    evaluation=EVALUATION,"] if spec.evaluate is not None else []
     lines.append(")")
     return fitted(lines)
+
+
+def _requirements(spec: Spec) -> list[str]:
+    """What is required of hypers, and of hypers together with each tensor."""
+    write = Expressions(_hyper)
+    require = [
+        f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})"
+        for expr, text in spec.require
+        if not reads_metadata(expr)
+    ]
+    fits = [
+        line
+        for expr, text in spec.require
+        if reads_metadata(expr)
+        for line in ("Fit(", f"    {literal(text)},", f"    lambda hyper, meta: {_truth(write.text(expr))},", ")")
+    ]
+    lines = _tuple("require", require) if require else []
+    if fits:
+        lines += ["    fits=(", *(f"        {line}{',' if line == ')' else ''}" for line in fits), "    ),"]
+    return lines
 
 
 def _quirks(spec: Spec) -> list[str]:

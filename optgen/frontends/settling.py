@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from optgen.frontends.python_text import META_FUNCTIONS, SCALAR_FUNCTIONS, canonical
-from optgen.spec.functions import CONSTANTS, FUNCTIONS
+from optgen.frontends.python_text import SCALAR_FUNCTIONS, canonical
+from optgen.spec.functions import CONSTANTS, FUNCTIONS, METADATA
 from optgen.spec.model import Spec, State
 from optgen.spec.syntax import (
     Assign,
@@ -73,7 +73,7 @@ def _is_fine(expr: Expr, fine: set[str]) -> bool:
     if isinstance(expr, Name):
         return expr.id in fine
     if isinstance(expr, Call):
-        if expr.function in META_FUNCTIONS:
+        if expr.function in METADATA:
             return False
         over = expr.keyword("over")
         if isinstance(over, Text):
@@ -85,7 +85,7 @@ def read_names(expr: Expr) -> set[str]:
     """Names an expression reads; `param` as the argument of a metadata function is not read."""
     if isinstance(expr, Name):
         return {expr.id}
-    if isinstance(expr, Call) and expr.function in META_FUNCTIONS:
+    if isinstance(expr, Call) and expr.function in METADATA:
         return set()
     return {name for child in children(expr) for name in read_names(child)}
 

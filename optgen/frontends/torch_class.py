@@ -16,7 +16,8 @@ from optgen.spec.model import Spec
 
 #: Names that the generated file uses itself.
 _TAKEN = {
-    *("RuleInfo", "HyperInfo", "StateInfo", "InputInfo", "Requirement", "Domain", "Hypers", "Meta", "Settled"),
+    *("RuleInfo", "HyperInfo", "StateInfo", "InputInfo", "Requirement", "Fit", "Caution"),
+    *("Domain", "Hypers", "Meta", "Settled"),
     *(
         "Optimizer",
         "DepthOptimizer",

@@ -111,7 +111,8 @@ class _Engine:
     def __init__(self, rule: RuleInfo, given: Mapping[str, Given], maximize: bool, asked: Asked, strict: bool) -> None:
         self.rule, self.asked, self.strict = rule, asked, strict
         self.given = {hyper.name: accepted(hyper, given[hyper.name]) for hyper in rule.hypers}
-        known = {name: value for name, value in self.given.items() if isinstance(value, bool | int | float | str)}
+        self.known = {name: value for name, value in self.given.items() if isinstance(value, bool | int | float | str)}
+        known = self.known
         static = {**rule.defaults(), **known}
         for requirement in rule.require:
             words = set(re.findall(r"[A-Za-z_]\w*", requirement.text)) & {hyper.name for hyper in rule.hypers}
@@ -253,7 +254,10 @@ class _Engine:
         kinds = [(name, tuple(x.shape), str(x.dtype)) for name, x in zip(names, arrays, strict=True)]
 
         def lay() -> Laid:
-            return lay_out(self.rule, self.program, self.static, self.asked, kinds)
+            laid = lay_out(self.rule, self.program, self.static, self.asked, kinds)
+            for leaf in laid.plan.leaves:
+                self.rule.check_fit(leaf.name, {**self.known, **leaf.own}, leaf.meta)
+            return laid
 
         return arrays, treedef, _kept(self.laid, (treedef, tuple(kinds)), lay)
 

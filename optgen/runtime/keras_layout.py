@@ -18,7 +18,7 @@ from optgen.runtime.graph import Graph
 from optgen.runtime.keras_arrays import ARRAYS
 from optgen.runtime.keras_layers import arranged, path_of
 from optgen.runtime.keras_untyped import backend, keras, ops
-from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, Settled, meta_of
+from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, Settled, mentions, meta_of
 
 #: A variable of Keras, or TensorFlow's own.
 Variable: TypeAlias = Any
@@ -80,7 +80,8 @@ class Layout:
         self.parts, self._settled = parts, self._choices(values)
 
     def _choices(self, values: Values) -> str:
-        structural = [(name, values[name]) for name in self.rule.structural]
+        read = [h.name for h in self.rule.hypers if any(mentions(fit.text, h.name) for fit in self.rule.fits)]
+        structural = [(name, values[name]) for name in dict.fromkeys([*self.rule.structural, *read])]
         return repr((sorted(self.settled(values).items()), structural))
 
     def settled(self, values: Values) -> Settled:
@@ -112,6 +113,7 @@ class Layout:
         known, shape = {**values, **own}, tuple(variable.shape)
         depth, role = self.layers.depth[index], self.layers.role[index]
         meta = meta_of(shape, self.rule.matrix, depth, role, units_last=True)
+        self.rule.check_fit(self.paths[index], known, meta)
         program = self.program(known)
         need = None if self.rule.needs is None else self.rule.needs(known, meta)
         slots = tuple(s for s in program.slots if need is None or s.name.partition("[")[0] in need)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
-from optgen.errors import UsageError, suggest
+from optgen.errors import HyperError, UsageError, suggest
 
 HyperKind = Literal["float", "int", "bool", "choice", "list"]
 Number: TypeAlias = bool | int | float
@@ -147,6 +147,14 @@ class Requirement:
     holds: Callable[[Hypers], bool]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A condition between hyper-parameters and a tensor's metadata, as written and as a function of them."""
+
+    text: str
+    holds: Callable[[Hypers, Meta], bool]
+
+
 #: Beside the hypers, what conditions of cautions read.
 MAX_DEGREE = "max_degree"
 
@@ -208,6 +216,7 @@ class RuleInfo:
     structural: tuple[str, ...] = ()
     inputs: tuple[InputInfo, ...] = ()
     require: tuple[Requirement, ...] = ()
+    fits: tuple[Fit, ...] = ()
     cautions: tuple[Caution, ...] = ()
     shows: Mapping[str, Callable[[Hypers, int], float]] = field(default_factory=_nothing_shown)
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=_no_presets)
@@ -254,6 +263,16 @@ class RuleInfo:
             raise UsageError(f'{self.class_name} has no preset "{name}"; {hint}')
         return deepcopy(dict(self.presets[name]))
 
+    def check_fit(self, name: str, hypers: Hypers, meta: Meta) -> None:
+        """HyperError that names a tensor and the condition that it breaks; those on hypers not given are left out."""
+        for fit in self.fits:
+            read = [hyper for hyper in self.hypers if mentions(fit.text, hyper.name)]
+            if all(hyper.name in hypers for hyper in read) and not fit.holds(hypers, meta):
+                known: dict[str, object] = {hyper.argument: hypers[hyper.name] for hyper in read}
+                known |= {f"{k}(param)": v for k, v in vars(meta).items() if f"{k}(param)" in fit.text}
+                values = ", ".join(f"{k} = {v!r}" for k, v in known.items())
+                raise HyperError(f"{self.class_name}: {name} breaks the condition {fit.text} ({values})")
+
     def warnings(self, hypers: Hypers, max_degree: float = 0.0) -> list[str]:
         """What to say of these values, and of a graph of layers with this largest weighted degree."""
         given = {**hypers, MAX_DEGREE: max_degree}
@@ -262,7 +281,7 @@ class RuleInfo:
             + ", ".join(
                 f"{name} = {given[name]:g}" if isinstance(given[name], float) else f"{name} = {given[name]}"
                 for name in given
-                if re.search(rf"\b{name}\b", caution.text)
+                if mentions(caution.text, name)
             )
             + ")"
             for caution in self.cautions
@@ -272,6 +291,11 @@ class RuleInfo:
     def defaults(self) -> dict[str, HyperValue]:
         """Default of every hyper-parameter, by the rule's own names."""
         return {hyper.name: hyper.default for hyper in self.hypers}
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether a condition as written reads a name."""
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 #: Matrix views that look for the axis of output units.

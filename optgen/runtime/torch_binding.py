@@ -280,6 +280,8 @@ class Binding:
             after = fresh[values.index]
             if values.settle(after) != values.settled:
                 return True
+            if rule.fits and after != values.values:
+                return True
             if any(after[name] != values.values[name] for name in rule.structural):
                 return True
         for values in changed:

@@ -195,6 +195,7 @@ def _members(
             own = _own_values(rule, group, index, position)
             values_here = {**hypers, **own} if own else hypers
             name = label(group, index, position)
+            rule.check_fit(name, values_here, meta)
             player, role = players[position], roles[position]
             members.append(Member(param, name, index, player, role, values_here, meta, frozenset(own)))
     roles = unique_roles([member.player for member in members], [member.role for member in members])

@@ -58,7 +58,7 @@ def check_declarations(top: Fields, spec: Spec) -> None:
         report.error(top.at("when"), "`when` without `else`", "add `else: NAME`, the rule for other tensors")
     hypers, known = frozenset(spec.hypers), _known(spec)
     settled = Place("`when`", hypers | CONSTANTS.keys(), "hypers and metadata such as ndim(param)", known)
-    required = Place("`require`", hypers | CONSTANTS.keys(), "hypers", known)
+    required = Place("`require`", hypers | CONSTANTS.keys(), "hypers and metadata such as ndim(param)", known)
     matrix = Place("`matrix`", hypers | CONSTANTS.keys(), "hypers and numbers", known)
     start_names = hypers | CONSTANTS.keys() | {"param"}
     start = Place("the start of a state", start_names, "param, hypers and metadata", known, starts=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from optgen.spec.syntax import Call, Expr, walk
+
 Family = Literal["elementwise", "reduction", "graph", "vector", "meta", "start", "random", "library"]
 
 
@@ -129,8 +131,16 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
 )
 """Every function by name."""
 
+METADATA = tuple(name for name, function in FUNCTIONS.items() if function.family == "meta")
+"""Functions of a tensor's metadata: known before any value is."""
+
 CONSTANTS: Mapping[str, float] = MappingProxyType({"pi": 3.141592653589793})
 """Names that stand for a number."""
 
 NOT_BUILT_KEYWORDS = frozenset({"across"})
 """Keywords the language keeps room for."""
+
+
+def reads_metadata(expr: Expr) -> bool:
+    """Whether an expression reads the metadata of a tensor."""
+    return any(isinstance(node, Call) and node.function in METADATA for node in walk(expr))

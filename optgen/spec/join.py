@@ -16,11 +16,12 @@ from optgen.errors import Location, suggest
 from optgen.paths import is_shipped
 from optgen.spec.bundle import bundled, heading
 from optgen.spec.flow import assigned_names, check_direction_read
+from optgen.spec.functions import reads_metadata
 from optgen.spec.join_checks import check_order, check_rules, joined_inputs, joined_matrix
 from optgen.spec.model import STAGES, Caution, Claim, Example, Hyper, Metric, Part, Setting, Spec, State
 from optgen.spec.rename import renamed, renamed_body, renamed_text
 from optgen.spec.source import Report, digest
-from optgen.spec.syntax import NOWHERE, Assign, Compare, Expr, If, Logic, Name, Stmt, Text, names_in, statements
+from optgen.spec.syntax import NOWHERE, Assign, Compare, Expr, If, Logic, Name, Stmt, Text, Unary, names_in, statements
 from optgen.spec.vocabulary import CHOOSER, CHOOSERS, COMMON_ARGUMENTS, GIVENS, PER_PARAMETER
 
 Stages = Mapping[str, tuple[Stmt, ...]]
@@ -265,13 +266,27 @@ class _Joiner:
 
     def _require(self) -> tuple[tuple[Expr, str], ...]:
         found = [
-            (renamed(e, arm.names), renamed_text(text, arm.names)) for arm in self.arms for e, text in arm.spec.require
+            (self._where_taken(number, renamed(e, arm.names)), renamed_text(text, arm.names))
+            for number, arm in enumerate(self.arms)
+            for e, text in arm.spec.require
         ]
         for piece in self.transforms:
-            for arm in self.arms:
+            for number, arm in enumerate(self.arms):
                 names = self._names(piece, arm)
-                found += [(renamed(expr, names), renamed_text(text, names)) for expr, text in piece.spec.require]
+                found += [
+                    (self._where_taken(number, renamed(expr, names)), renamed_text(text, names))
+                    for expr, text in piece.spec.require
+                ]
         return tuple(dict.fromkeys(found))
+
+    def _where_taken(self, number: int, required: Expr) -> Expr:
+        """A condition on tensors, as far as they get this rule; one on hypers alone as it is."""
+        if len(self.arms) == 1 or not reads_metadata(required):
+            return required
+        where = required.loc
+        earlier = [self._condition(i) for i in range(number)]
+        others = [Unary("not", self._condition(number), where)] if number + 1 < len(self.arms) else []
+        return Logic("or", (*earlier, *others, required), where)
 
     def _cautions(self) -> tuple[Caution, ...]:
         found = [(caution, arm.names) for arm in self.arms for caution in arm.spec.cautions]

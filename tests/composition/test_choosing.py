@@ -93,6 +93,18 @@ def test_a_group_names_its_rule() -> None:
         optgen.compile(heavy())([{"params": ours, "rule": "adam"}])  # type: ignore[call-arg]
 
 
+def test_a_condition_on_tensors_is_on_those_of_its_rule() -> None:
+    spec = loads(HEAVY + "require: [numel(param) <= 12 or mu == 0]\n", "heavy.yaml")
+    small, long = torch.nn.Parameter(torch.ones(MATRIX)), torch.nn.Parameter(torch.ones(20))
+    made = optgen.compile(spec)
+    made([small, long])  # type: ignore[call-arg]
+    large = torch.nn.Parameter(torch.ones(4, 5))
+    words = r"parameter 1 of group 0 breaks the condition .* \(mu = 0.5, numel\(param\) = 20\)"
+    with pytest.raises(HyperError, match=words):
+        made([small, large])  # type: ignore[call-arg]
+    made([{"params": [small]}, {"params": [large], "rule": "adamw"}])  # type: ignore[call-arg]
+
+
 def test_always_its_own_rule_unless_a_group_says_otherwise() -> None:
     spec = heavy(when="true")
     assert [v["bytes_per_param"] for v in explain(spec)["variants"]] == [20]

@@ -232,6 +232,9 @@ def check_errors_name_the_variable_and_change_nothing() -> None:
     raises(UsageError, "hiden", lambda: fitted(Coupled(players={"hiden_0/*": "x"})))
     raises(UsageError, "hidden_9", lambda: fitted(Coupled(edges=[("hidden_0", "hidden_9")])))
     raises(UsageError, "edges leave out head", lambda: fitted(Coupled(edges=[("hidden_0", "hidden_1")])))
+    matrix = keras.Variable(np.ones((2, 9)), dtype="float32", name="matrix")
+    ranked = Nested(use_gradient_compression=True, compression_rank=3)
+    raises(HyperError, "matrix breaks the condition", lambda: ranked.build([matrix]))
     raises(UsageError, "trainable variables", lambda: Nested().compute_depths_from_model(keras.Sequential()))
 
 

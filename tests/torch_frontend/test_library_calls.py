@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+import optgen.jax
 from optgen.errors import HyperError, PartialStepError
 from optgen.runtime.torch_library import TorchLibrary
 from optgen.torch import AdamW, Muon, Nested
@@ -157,7 +158,7 @@ def test_an_exception_that_stays(counted: Counted) -> None:
 
 
 def test_gradients_lie_where_they_lie(counted: Counted) -> None:
-    """A gradient is an operand itself, whatever its strides; a rank above the matrix leaves it whole."""
+    """A gradient is an operand itself, whatever its strides; as published, a rank above the matrix leaves it whole."""
     a, b = parameters()[:4], parameters()[:4]
     first = Nested(a, lr=0.1, use_gradient_compression=True, compression_rank=2, intervals=[1] * 4)
     second = Nested(b, lr=0.1, use_gradient_compression=True, compression_rank=2, intervals=[1] * 4)
@@ -174,13 +175,36 @@ def test_gradients_lie_where_they_lie(counted: Counted) -> None:
         kept = first.state[one]["s"]
         assert np.linalg.matrix_rank(kept.numpy(), tol=1e-5) <= 4  # the sum of two of rank 2
     whole, plain = parameters()[:1], parameters()[:1]
-    capped = Nested(whole, lr=0.1, use_gradient_compression=True, compression_rank=9, intervals=[1])
-    uncompressed = Nested(plain, lr=0.1, intervals=[1])
+    published: Any = {"lr": 0.1, "intervals": [1], "compat": "reference"}
+    capped = Nested(whole, **published, use_gradient_compression=True, compression_rank=9)
+    uncompressed = Nested(plain, **published)
     give_gradients(whole, 0)
     give_gradients(plain, 0)
     capped.step()
     uncompressed.step()
     assert torch.equal(capped.state[whole[0]]["s"], uncompressed.state[plain[0]]["s"])
+
+
+def test_a_rank_above_a_matrix_is_refused() -> None:
+    """When made, and where the rank of a group changes; a vector has none."""
+    given: Any = {"lr": 0.1, "use_gradient_compression": True, "intervals": [1]}
+    words = r"Nested: {} breaks the condition .*\(use_gradient_compression = True, compression_rank = {}, .*{}.*rows"
+    with pytest.raises(HyperError, match=words.format("parameter 0 of group 0", 6, "compat = 'ours', ndim")):
+        Nested(parameters()[:1], compression_rank=6, **given)
+    params = [*parameters()[:1], *parameters()[5:6]]
+    given |= {"intervals": [1, 1]}
+    optimizer = Nested(params, compression_rank=5, **given)
+    give_gradients(params, 0)
+    optimizer.step()
+    kept = params[0].detach().clone()
+    optimizer.param_groups[0]["compression_rank"] = 6
+    with pytest.raises(HyperError, match=words.format("parameter 0 of group 0", 6, "")):
+        optimizer.step()
+    assert torch.equal(params[0], kept)
+    with pytest.raises(HyperError, match=words.format("block/w", 3, "")):
+        optgen.jax.nested(0.1, use_gradient_compression=True, compression_rank=3, order=["block"]).init(
+            {"block": {"w": np.ones((2, 9), np.float32)}}
+        )
 
 
 def test_no_scratch_is_saved() -> None:

@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float32, generated from nested.yaml.
 
-spec 9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8
+spec 8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a
 made by: optgen build nested --backend triton --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -60,7 +60,7 @@ from optgen.runtime.triton_library import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': '9af4e7606db10a365056980dfafbd85fee8126aef63a2e95e3b2de7a362fcdc8',
+ 'digest': '8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a',
  'backend': 'triton',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
