@@ -24,7 +24,7 @@ from optgen.runtime.jax_layers import Laid
 from optgen.runtime.kernel_module import Manifest, Module
 from optgen.runtime.library import has_calls
 from optgen.runtime.rule_info import UNITS, Hypers, Settled
-from optgen.runtime.storage import BYTES, DtypeSet
+from optgen.runtime.storage import BYTES, DtypeSet, plain_set
 from optgen.runtime.tables import Tables, TensorInfo
 
 BACKEND, DEVICE = "numba", "cpu"
@@ -70,15 +70,6 @@ class Layout:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def dtypes_of(param: str, gradient: str) -> DtypeSet:
-    """The dtype set of a parameter's kernels. BackendError, or UsageError for the gradient, where there are none."""
-    if param not in BYTES:
-        raise BackendError(f"the {BACKEND} kernels store no {param}")
-    found = DtypeSet(param, "" if gradient == param else gradient)
-    found.check()
-    return found
-
-
 @dataclass
 class _Cast:
     """A slot that kernels keep in another dtype than JAX: its buffer, and a copy that kernels work on."""
@@ -121,7 +112,7 @@ class Kernels:
         found: dict[str, Module] = {}
         self.sets: list[DtypeSet] = []
         for param, gradient in zip(layout.laid.params, layout.gradients, strict=True):
-            self.sets += [dtypes_of(param.dtype, gradient)] * len(param.leaves)
+            self.sets += [plain_set(param.dtype, gradient)] * len(param.leaves)
         for each in self.sets:
             if str(each) not in found:
                 found[str(each)] = modules.find(plan.rule, settled, str(each), BACKEND, hypers)
@@ -334,7 +325,7 @@ def served(param: str, gradient: str) -> bool:
     if gradient not in BYTES or param not in BYTES:
         return False
     try:
-        dtypes_of(param, gradient)
+        plain_set(param, gradient)
     except UsageError:
         return False
     return True

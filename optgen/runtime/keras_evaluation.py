@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from optgen.errors import StateError, UsageError
-from optgen.runtime import array_modules, array_step
+from optgen.runtime import array_modules, array_step, evaluation
 from optgen.runtime.array_program import Value
 from optgen.runtime.array_step import Plan, Row
 from optgen.runtime.keras_arrays import ARRAYS, number, unrecorded
@@ -35,15 +35,13 @@ class Evaluation:
 
     def begin(self, optimizer: Optimizer) -> None:
         """Sets the variables to the weights to evaluate with. UsageError where the rule has no `eval:`."""
-        rule, layout = optimizer.RULE, optimizer.layout()
-        if rule.evaluation is None:
-            raise UsageError(f"{rule.class_name} has no weights of its own to evaluate with: its rule has no `eval:`")
+        rule, layout = evaluation.rule_of(optimizer.RULE), optimizer.layout()
         if self.held is not None:
             return
         with unrecorded():
             variables: Sequence[Variable] = optimizer._trainable_variables
             kept = [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
-            new = _evaluated(rule.evaluation, layout, _values(optimizer), number(optimizer.iterations), kept)
+            new = _evaluated(rule, layout, _values(optimizer), number(optimizer.iterations), kept)
             self.held, self.known = kept, True
             for variable, value in zip(variables, new, strict=True):
                 variable.assign(ops.copy(value))  # which may be the state itself: JAX gives memory away
@@ -64,14 +62,6 @@ class Evaluation:
         """Goes on from a file that was written while the variables held the weights to evaluate with."""
         self.held, self.known = list(held), False
 
-    def check(self, class_name: str, what: str) -> None:
-        """UsageError while the variables hold the weights to evaluate with."""
-        if self.held is not None:
-            raise UsageError(
-                f"{what} needs the weights that train, and the variables hold those to evaluate with: call train() of "
-                f"this {class_name} before"
-            )
-
     def _check_unwritten(self, optimizer: Optimizer, held: Sequence[Tensor]) -> None:
         rule, layout = optimizer.RULE.evaluation, optimizer.layout()
         assert rule is not None
@@ -79,10 +69,7 @@ class Evaluation:
         for path, variable, value in zip(layout.paths, optimizer._trainable_variables, expected, strict=True):
             found, wanted = ops.convert_to_numpy(variable), ops.convert_to_numpy(value)
             if not np.array_equal(found, wanted, equal_nan=True):
-                raise StateError(
-                    f'"{path}" or its state was written while it held the weights to evaluate with, and train() would '
-                    "undo that: write it after train(), or call train(discard=True)"
-                )
+                raise StateError(evaluation.overwritten(f'"{path}" or its state'))
 
 
 def _values(optimizer: Optimizer) -> dict[str, Value]:

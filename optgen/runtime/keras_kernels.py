@@ -21,7 +21,7 @@ from optgen.runtime.keras_layout import Layout, Part, Values, Variable
 from optgen.runtime.kernel_module import Manifest, Module
 from optgen.runtime.library import has_calls
 from optgen.runtime.rule_info import UNITS
-from optgen.runtime.storage import DtypeSet
+from optgen.runtime.storage import DtypeSet, plain_set
 from optgen.runtime.tables import Tables, TensorInfo
 from optgen.runtime.torch_library import TorchLibrary
 from optgen.runtime.torch_plan import hyper_row
@@ -187,7 +187,7 @@ class _Group:
         layout = kernels.layout
         self.rule, self.indices = layout.rule, list(indices)
         self.leaves = [_part(layout, i).leaf for i in indices]
-        dtypes = [_set(leaf.dtype, taken[i]) for i, leaf in zip(indices, self.leaves, strict=True)]
+        dtypes = [plain_set(leaf.dtype, taken[i]) for i, leaf in zip(indices, self.leaves, strict=True)]
         found: dict[str, Module] = {}
         for i, each in zip(indices, dtypes, strict=True):
             if str(each) not in found:
@@ -365,11 +365,3 @@ def _taken(layout: Layout, gradients: Gradients) -> tuple[str, ...]:
             kept = own in TORCH_DTYPES and computed(TORCH_DTYPES[own], gradient.dtype)
             found.append(DTYPES[gradient.dtype] if kept else part.leaf.compute)
     return tuple(found)
-
-
-def _set(param: str, gradient: str) -> DtypeSet:
-    if param not in TORCH_DTYPES:
-        raise BackendError(f"kernels store no {param}")
-    found = DtypeSet(param, "" if gradient == param else gradient)
-    found.check()
-    return found

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
 from optgen.errors import BackendError, GradientError, HyperError, UsageError
 from optgen.runtime import array_modules, keras_conversion, keras_metrics, keras_saved
 from optgen.runtime.arrangement import Arrangement
 from optgen.runtime.array_scalars import is_known
+from optgen.runtime.evaluation import EvaluationBlock, check_training
 from optgen.runtime.given import plain
 from optgen.runtime.keras_arrays import in_scope, number, uncompiled, unrecorded
 from optgen.runtime.keras_evaluation import Evaluation
@@ -47,7 +47,7 @@ class _Own:
         self.evaluation = Evaluation()
 
 
-class Optimizer(keras.optimizers.Optimizer):
+class Optimizer(keras.optimizers.Optimizer, EvaluationBlock):
     """An optimizer of Keras made from a rule.
 
     It does what Keras's own do: schedules and callbacks set the learning rate, gradients may be clipped or accumulated,
@@ -121,7 +121,7 @@ class Optimizer(keras.optimizers.Optimizer):
         self, grads: Sequence[Tensor], trainable_variables: Sequence[Variable] | None = None, **inputs: Any
     ) -> None:
         """One step. `inputs` are what the rule reads beside gradients, such as `loss`."""
-        self._own.evaluation.check(self.RULE.class_name, "apply()")
+        check_training(self.evaluating, self.RULE, "apply()")
         wanted = {given.name for given in self.RULE.inputs}
         if wanted ^ inputs.keys():
             missing = ", ".join(f"{name}=..." for name in sorted(wanted - inputs.keys()))
@@ -185,7 +185,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def load_own_variables(self, store: Any) -> None:
         """Reads what was saved. StateError, with nothing changed, where it is of another rule, model or form."""
-        self._own.evaluation.check(self.RULE.class_name, "loading")
+        check_training(self.evaluating, self.RULE, "loading")
         held = keras_saved.check(store, self.RULE, self._own.layout, self.variables)
         for index, variable in enumerate(self.variables):
             variable.assign(store[str(index)])
@@ -194,7 +194,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def set_weights(self, weights: Sequence[Tensor]) -> None:
         """Sets all variables of the optimizer. StateError, with nothing changed, for one of another shape."""
-        self._own.evaluation.check(self.RULE.class_name, "set_weights()")
+        check_training(self.evaluating, self.RULE, "set_weights()")
         if self.built:  # Keras says it where it is not
             keras_saved.check_shapes(self.variables, weights := list(weights))
         super().set_weights(weights)
@@ -222,21 +222,6 @@ class Optimizer(keras.optimizers.Optimizer):
         it may be.
         """
         self._own.evaluation.end(self, discard=discard)
-
-    @contextmanager
-    def evaluation_weights(self) -> Generator[None]:
-        """`with optimizer.evaluation_weights(): ...`: the weights to evaluate with inside, those that train outside.
-
-        Inside another such block, and between `eval()` and `train()`, it changes nothing.
-        """
-        if self.evaluating:
-            yield
-            return
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train()
 
     # What it is for others
 
@@ -281,7 +266,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def to_keras(self) -> Any:
         """Keras's own optimizer of this rule, with a copy of the state. StateError where it has not all options."""
-        self._own.evaluation.check(self.RULE.class_name, "to_keras()")
+        check_training(self.evaluating, self.RULE, "to_keras()")
         return keras_conversion.given_back(self)
 
     def metrics(self) -> dict[str, float]:

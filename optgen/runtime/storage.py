@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optgen.errors import UsageError, suggest
+from optgen.errors import BackendError, UsageError, suggest
 
 #: Bytes of an element of each storage dtype.
 BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8}
@@ -130,3 +130,13 @@ def _known(dtype: str, text: str) -> str:
         inside = "" if dtype == text else f' in the dtypes "{text}"'
         raise UsageError(f'"{dtype}"{inside} is no dtype that is stored. {hint}')
     return dtype
+
+
+def plain_set(param: str, gradient: str) -> DtypeSet:
+    """The set of a parameter whose state has its default dtypes. BackendError, or UsageError for the gradient's dtype,
+    where no kernels have it."""
+    if param not in BYTES:
+        raise BackendError(f"kernels store no {param}")
+    found = DtypeSet(param, "" if gradient == param else gradient)
+    found.check()
+    return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, ClassVar, cast
@@ -12,7 +11,8 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from optgen.errors import StateError, UsageError
+from optgen.errors import StateError
+from optgen.runtime import evaluation
 from optgen.runtime.rule_info import MAXIMIZE, RuleInfo
 from optgen.runtime.torch_binding import Binding
 from optgen.runtime.torch_groups import Group, Options, flat
@@ -38,7 +38,7 @@ class _Held:
                 param.copy_(weight)
 
 
-class EvaluationWeights(ABC):
+class EvaluationWeights(evaluation.EvaluationBlock, ABC):
     """The part of an optimizer that swaps weights. It adds nothing to a step, and holds a copy of the weights between
     `eval()` and `train()` only."""
 
@@ -60,11 +60,7 @@ class EvaluationWeights(ABC):
         UsageError where the rule has no `eval:`.
         """
         self._check_whole()
-        rule = self.RULE.evaluation
-        if rule is None:
-            raise UsageError(
-                f"{self.RULE.class_name} has no weights of its own to evaluate with: its rule has no `eval:`"
-            )
+        rule = evaluation.rule_of(self.RULE)
         if self._held is not None:
             return
         binding = self._bound_to_evaluate(rule)
@@ -91,36 +87,14 @@ class EvaluationWeights(ABC):
         held.restore()
         self._held = None
 
-    @contextmanager
-    def evaluation_weights(self) -> Generator[None]:
-        """`with opt.evaluation_weights(): ...`: the weights to evaluate with inside, those that train outside.
-
-        Inside another such block, and between `eval()` and `train()`, it changes nothing.
-        """
-        if self.evaluating:
-            yield
-            return
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train()
-
     def _check_unwritten(self, held: _Held) -> None:
         for number, (param, version) in enumerate(zip(held.params, held.versions, strict=True)):
             if param._version != version:
-                raise StateError(
-                    f"parameter {number} (shape {tuple(param.shape)}) was written while it held the weights to "
-                    "evaluate with, and train() would undo that: write it after train(), or call train(discard=True)"
-                )
+                raise StateError(evaluation.overwritten(f"parameter {number} (shape {tuple(param.shape)})"))
 
     def _check_training(self, what: str) -> None:
         """UsageError while the parameters hold the weights to evaluate with."""
-        if self._held is not None:
-            raise UsageError(
-                f"{what} needs the weights that train, and the parameters hold those to evaluate with: call train() of "
-                f"this {self.RULE.class_name} before"
-            )
+        evaluation.check_training(self.evaluating, self.RULE, what)
 
     @abstractmethod
     def _check_whole(self) -> None:

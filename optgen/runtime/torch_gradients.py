@@ -50,7 +50,8 @@ def _batches(tree: Tree) -> Tree:
     if isinstance(tree, Mapping):
         return {key: _batches(entry) for key, entry in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(_batches(entry) for entry in tree)
+        entries = [_batches(entry) for entry in tree]
+        return type(tree)(*entries) if hasattr(tree, "_fields") else type(tree)(entries)
     return tree.unsqueeze(1)
 
 

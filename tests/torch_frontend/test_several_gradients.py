@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -136,3 +136,27 @@ def test_player_gradients(tasks: bool) -> None:
         torch.nn.functional.mse_loss(model(x[player] if tasks else x[rows]), y[player] if tasks else y[rows]).backward()
         for name, gradients in found.items():
             torch.testing.assert_close(gradients[player], model.get_parameter(name).grad, rtol=1e-12, atol=1e-14)
+
+
+class Pair(NamedTuple):
+    """Two inputs of one model."""
+
+    left: Tensor
+    right: Tensor
+
+
+class Product(torch.nn.Module):
+    """x*W*y for a pair (x, y)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = Parameter(torch.eye(3, dtype=torch.float64))
+
+    def forward(self, pair: Pair) -> Tensor:
+        return (pair.left @ self.weight * pair.right).sum(dim=1)
+
+
+def test_inputs_keep_their_kind() -> None:
+    pair = Pair(torch.randn(4, 3).double(), torch.randn(4, 3).double())
+    found = player_gradients(Product(), torch.nn.functional.l1_loss, pair, torch.full((4,), -100.0).double())
+    torch.testing.assert_close(found["weight"], torch.einsum("pi,pj->pij", *pair))
