@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,9 +14,11 @@ import pytest
 
 import optgen.jax
 from tests.oracle.streams import Array
+from tests.programs import lines_of
 from tests.properties.graph import PROPERTIES, Engine, Net, ReferenceStepper, TorchStepper, hold
 
-ROOT = Path(__file__).resolve().parents[2]
+#: The variable that asks for the simulator of a device.
+SIMULATED = {"triton": {"TRITON_INTERPRET": "1"}, "numba-cuda": {"NUMBA_ENABLE_CUDASIM": "1"}}
 pytestmark = pytest.mark.filterwarnings("ignore:.*direction of descent")
 
 
@@ -62,12 +60,9 @@ def test_a_property(name: str, engine: str) -> None:
         hold(name, ENGINES[engine])
 
 
-def test_all_properties_on_triton() -> None:
-    """In triton's interpreter, which needs a process of its own."""
-    pytest.importorskip("triton")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("TRITON_")}
-    command = [sys.executable, "-W", "ignore", "-m", "tests.properties.graph_on_triton"]
-    environment["TRITON_INTERPRET"] = "1"
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {}
+@pytest.mark.parametrize(("backend", "library"), [("triton", "triton"), ("numba-cuda", "numba_cuda")])
+def test_all_properties_in_a_simulator(backend: str, library: str) -> None:
+    """Which is chosen on import, and needs a process of its own."""
+    pytest.importorskip(library)
+    (found,) = lines_of("tests.properties.graph_simulated", [backend], SIMULATED[backend], without="TRITON_")
+    assert json.loads(found) == {}
