@@ -189,7 +189,7 @@ class Optimizer(EvaluationWeights, Metrics):
         """The binding with all that the groups, the gradients, a scaler and the caller say now."""
         if scaling is not None:
             self._scale(scaling)
-        binding = self._binding
+        binding, taken = self._binding, None
         if given is not None:
             binding = self._placed(given)
         else:
@@ -208,7 +208,7 @@ class Optimizer(EvaluationWeights, Metrics):
         scaled = scaling is not None and self._options.storage.scaled
         binding.set_inputs(inputs, scaling.grad_scale if scaling is not None and scaled else None)
         if scaling is not None and not scaled:
-            scaling.unscale(binding.stepped)
+            scaling.unscale(taken if taken is not None else (param.grad for param in binding.stepped))
         return binding
 
     def _gradients(self, binding: Binding, given: object) -> tuple[list[Tensor | None] | None, int]:

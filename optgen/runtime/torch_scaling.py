@@ -9,7 +9,7 @@ float64 interpreter) gradients are divided in place before the step, as torch's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -49,13 +49,13 @@ class Scaling:
         found = cast(Tensor, self.found_inf).detach().view(())
         return {device: _brought(found, device) == 0 for device in devices}
 
-    def unscale(self, params: Sequence[Tensor]) -> None:
-        """Divides the gradients in place."""
+    def unscale(self, grads: Iterable[Tensor | None]) -> None:
+        """Divides gradients in place."""
         if self.grad_scale is None:
             return
         scale = self.grad_scale
         with torch.no_grad():
-            for grad in (param.grad for param in params):
+            for grad in grads:
                 if grad is not None:
                     grad.div_(_brought(scale, grad.device) if isinstance(scale, Tensor) else scale)
 

@@ -84,6 +84,25 @@ def test_another_count_is_another_kernel() -> None:
     assert all(int(optimizer.state[p]["step"]) == 2 for p in params.values())
 
 
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+def test_under_a_scaler(backend: str) -> None:
+    """It looks for infinities in the parameters' own gradients, such as the sum; the scale is that of the stacks."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    (plain, params), (scaled, same) = made(backend), made(backend)
+    for seed in range(3):
+        plain.step(gradients=stacks(seed))
+        given = {name: x * 2.0**10 for name, x in stacks(seed).items()}
+        for name, p in same.items():
+            p.grad = given[name].sum(dim=0)
+        scaler.scale(torch.zeros(()))
+        scaler.step(scaled, gradients=given)
+        scaler.update()
+    same["a.w"].grad = torch.full((3, 4), torch.inf, dtype=torch.float64)
+    scaler.step(scaled, gradients=stacks(9))
+    assert all(torch.equal(p, same[name]) for name, p in params.items())
+    assert scaled.global_step == 3
+
+
 REFUSED: dict[str, tuple[Callable[[dict[str, Tensor]], object], type[OptgenError], str]] = {
     "none": (lambda _: None, UsageError, r"call step\(gradients=...\) with 2 gradients per parameter"),
     "too few": (lambda x: {**x, "b.w": x["b.w"][:1]}, GradientError, r"b.w have shape \(1, 5\); .*=2 .* \(2, 5\)"),
