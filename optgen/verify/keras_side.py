@@ -103,7 +103,8 @@ class KerasSide:
         updates = self.optimizer.layout().updates
         count: Any = self.counts[tensor] if updates is None else keras.ops.convert_to_tensor(updates)[tensor]
         found = {"param": variable, COUNTER: count, **self.optimizer.state_of(variable)}
-        return {key: units_first(self.spec, key, self._numbers(x)) for key, x in found.items()}
+        with _precision(self.wide):
+            return {key: units_first(self.spec, key, self._numbers(x)) for key, x in found.items()}
 
     def _gradient(self, g: Array) -> Any:
         return keras.ops.convert_to_tensor(units_last(self.spec, g).copy(), dtype=self.gradient)
