@@ -10,7 +10,7 @@ from optgen.backend.coarse_text import COMBINE, CoarseText, Loop, StagePlan
 from optgen.backend.layout import VECTORS, Layout
 from optgen.ir.view import Op, Stage, Value
 from optgen.runtime.abi import META
-from optgen_triton.spelling import KINDS, STAGE_RESERVED, Body, Names
+from optgen_triton.spelling import KINDS, STAGE_RESERVED, Body, Names, within_type
 
 #: Units and entries of what is combined per unit that a program handles at once.
 LANES = {
@@ -142,6 +142,7 @@ class StageCode(CoarseText):
 
     def define(self, name: str, place: str, x: str) -> None:
         """A masked store, and another of the value as sweeps read it."""
+        x = within_type(x, "f64")
         rounded = name in self.tables.read and self.layout.module.compute != "float64"
         if rounded and not x.isidentifier():
             x_name = self.body.names.new(name)

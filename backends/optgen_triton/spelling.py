@@ -159,10 +159,15 @@ class TritonSpelling(Spelling):
 
 
 def _typed(x: Text, type_: str) -> str:
-    """An argument; numbers of the text say their type, which Triton would take for float32."""
-    if type_ in ("f32", "f64") and _NUMBER.fullmatch(x[0]):
-        return f"{'f4' if type_ == 'f32' else 'f8'}({x[0]})"
-    return within(x)
+    """An argument."""
+    return within_type(x[0], type_) if _NUMBER.fullmatch(x[0]) else within(x)
+
+
+def within_type(x: str, type_: str) -> str:
+    """A text; a number says its type, as Triton would take it for float32."""
+    if type_ in ("f32", "f64") and _NUMBER.fullmatch(x):
+        return f"{'f4' if type_ == 'f32' else 'f8'}({x})"
+    return x
 
 
 class Body(python_text.Body):

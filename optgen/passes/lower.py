@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from json import dumps
 
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
     AnyFloat,
     ArrayAttr,
@@ -91,6 +92,10 @@ def lower(
     for variant in variants:
         body.add_op(variant)
     module = ModuleOp([_module(header, storage, body)])
+    for op in list(module.walk()):
+        if isinstance(op, arith.ConstantOp) and not op.result.uses:  # other numbers were made of it
+            op.detach()
+            op.erase()
     module.verify()
     return module
 

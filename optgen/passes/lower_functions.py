@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, LocationAttr, UnknownLoc, i1
 from xdsl.ir import Block, Operation, SSAValue
 
 from optgen.ir import kernel_dialect as kernel
-from optgen.ir.functions import Function
+from optgen.ir.functions import TABLE, Function
 
 _BINARY: dict[Function, Callable[[SSAValue, SSAValue], Operation]] = {
     Function.ADD: arith.AddfOp,
@@ -43,16 +44,22 @@ _COMPARE = {
     Function.GT: "ogt",
     Function.GE: "oge",
 }
+#: Functions that IEEE rounds exactly: of numbers of the text they are a number, the same on every machine.
+_EXACT = frozenset(
+    {Function.ADD, Function.SUB, Function.MUL, Function.DIV, Function.MINIMUM, Function.MAXIMUM}
+    | {Function.NEG, Function.ABS, Function.SQRT, Function.FLOOR, Function.CEIL, Function.ROUND}
+)
 
 
 class Lowerer:
-    """Appends operations on `float_type` (and i1) to a block."""
+    """Appends operations on `float_type` (and i1) to a block. Backends may read a number of the text as a literal of
+    its own precision, but none that is worked out of others."""
 
     def __init__(self, block: Block, float_type: AnyFloat) -> None:
         self.block = block
         self.float_type = float_type
         self.location: LocationAttr = UnknownLoc()
-        self._constants: dict[float, SSAValue] = {}
+        self._constants: dict[str, SSAValue] = {}
 
     def add(self, op: Operation) -> Operation:
         """Append an operation."""
@@ -66,10 +73,9 @@ class Lowerer:
 
     def constant(self, number: float) -> SSAValue:
         """A literal, rounded to the float type."""
-        key = float(number)
-        if key not in self._constants or key != key:
-            op = arith.ConstantOp(FloatAttr(key, self.float_type))
-            self._constants[key] = self.value(op)
+        key = repr(float(number))  # which tells -0.0 from 0.0
+        if key not in self._constants:
+            self._constants[key] = self.value(arith.ConstantOp(FloatAttr(float(number), self.float_type)))
         return self._constants[key]
 
     def as_bool(self, x: SSAValue) -> SSAValue:
@@ -93,6 +99,8 @@ class Lowerer:
         if function in (Function.AND, Function.OR, Function.NOT, Function.WHERE):
             return self._logic(function, args)
         numbers = [self.as_float(arg) for arg in args]
+        if (known := self._known(function, numbers)) is not None:
+            return self.constant(known)
         if function in _BINARY:
             return self.value(_BINARY[function](numbers[0], numbers[1]))
         if function in _UNARY:
@@ -105,6 +113,15 @@ class Lowerer:
             return self.value(math.FloorOp(self.value(arith.DivfOp(numbers[0], numbers[1]))))
         assert function is Function.MOD, function
         return self.value(kernel.ModOp(operands=numbers, result_types=[self.float_type]))
+
+    def _known(self, function: Function, args: Sequence[SSAValue]) -> float | None:
+        """The result where that is a number of the text."""
+        ops = [arg.owner for arg in args]
+        if function not in _EXACT or not all(isinstance(op, arith.ConstantOp) for op in ops):
+            return None
+        kind = np.float64 if self.float_type.bitwidth == 64 else np.float32
+        with np.errstate(all="ignore"):
+            return float(TABLE[function].meaning(*(np.array(_literal(op), dtype=kind) for op in ops)))
 
     def _logic(self, function: Function, args: list[SSAValue]) -> SSAValue:
         condition = self.as_bool(args[0])
@@ -125,3 +142,10 @@ class Lowerer:
         positive = self.value(arith.CmpfOp(x, zero, "ogt"))
         below = self.value(arith.SelectOp(negative, self.constant(-1.0), x))
         return self.value(arith.SelectOp(positive, self.constant(1.0), below))
+
+
+def _literal(op: Operation | Block) -> float:
+    """The number that a constant is."""
+    assert isinstance(op, arith.ConstantOp)
+    assert isinstance(op.value, FloatAttr)
+    return op.value.value.data

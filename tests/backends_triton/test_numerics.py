@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT, check_reports, lines_of, on_devices
+from tests.programs import ROOT, check_reports, lines_of, on_devices, query
 
 pytest.importorskip("triton")
 
@@ -18,6 +18,7 @@ pytest.importorskip("triton")
 #: matrix, a tensor, a layer and the model in one text.
 DTYPES = {
     "float32": [str(Path(__file__).with_name("folds.yaml").relative_to(ROOT))],
+    "float64": [query("nce_players", {"player_count": 3})],  # numbers that float32 does not hold
     "mixed": ["neat"],
     "bfloat16": ["adafactor", "neat"],
     "bfloat16,master": ["adamw"],

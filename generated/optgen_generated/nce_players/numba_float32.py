@@ -188,8 +188,8 @@ def stage_0_tensor(ctx, begin, end):
         weight_decay = hyper[t, 5]
         # param = (1 - lr*weight_decay)*param - lr*d
         tensor_value[t, 5] = 1.0 - lr * weight_decay  # one_minus_lr_times_weight_decay
-        tensor_value[t, 0] = 1.0 / maximum(1.0 - 1.0, 1.0)  # inverse_maximum
-        tensor_value[t, 2] = 1.0 / 1.0  # inverse_constant
+        tensor_value[t, 0] = 1.0  # inverse_maximum
+        tensor_value[t, 2] = 1.0  # inverse_constant
         tensor_value[t, 3] = beta
         tensor_value[t, 6] = lr
 
