@@ -79,8 +79,9 @@ def compile(  # noqa: A001
     from optgen.backend.registry import installed
     from optgen.generate import FRAMEWORKS, Request, files, frameworks_of, front_end, write
     from optgen.runtime import cache
+    from optgen.spec import loader
 
-    spec = load(rule).spec if isinstance(rule, str | os.PathLike) else rule
+    spec = loader.load(rule) if isinstance(rule, str | os.PathLike) else rule
     if framework not in FRAMEWORKS:
         hint = suggest(framework, FRAMEWORKS)
         built = ", ".join(FRAMEWORKS)

@@ -10,9 +10,9 @@ from optgen.errors import UsageError, suggest
 from optgen.ir import kernel_dialect as kernel
 from optgen.ir import rule_dialect as rule
 from optgen.ir.array_view import Program, view_start, view_variant
-from optgen.ir.build import build, counted
+from optgen.ir.build import MAXIMIZE, build, counted
 from optgen.ir.extents import Extent
-from optgen.memo import Recent
+from optgen.memo import RecentBySettings
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
 from optgen.passes.master_weights import master_state, master_weights
@@ -36,7 +36,7 @@ DEFAULT_COUPLING = "transport"
 
 #: Called with the name of a pass and the module it left.
 Watch = Callable[[str, ModuleOp], None]
-_MADE: Recent[Spec, ModuleOp] = Recent(64)
+_MADE: RecentBySettings[Spec, Setting, ModuleOp] = RecentBySettings(64)
 
 
 def program_of(module: ModuleOp) -> rule.ProgramOp:
@@ -52,6 +52,11 @@ def kernel_of(module: ModuleOp) -> kernel.ModuleOp:
 def default_settings(spec: Spec) -> dict[str, Setting]:
     """Every hyper's default."""
     return {name: h.default for name, h in spec.hypers.items() if not isinstance(h.default, tuple)}
+
+
+def over_defaults(spec: Spec, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Settings over the defaults of hypers, and of the choices that every rule has."""
+    return {MAXIMIZE: False, COUPLING: DEFAULT_COUPLING, **default_settings(spec), **settings}
 
 
 def storage_of(program: rule.ProgramOp, dtypes: DtypeSet | str) -> Storage:
@@ -123,7 +128,7 @@ def to_arrays(spec: Spec, settings: Mapping[str, Setting], watch: Watch | None =
     module = build(spec)
     tell("build", module)
     program = program_of(module)
-    settings = {**default_settings(spec), **settings}
+    settings = over_defaults(spec, settings)
     arrays, facts = _to_scalars(program, settings, tell)
     variants = [view_variant(op) for op in arrays.body.block.ops if isinstance(op, rule.VariantOp)]
     live = {slot for variant in variants for slot in variant.finals}
@@ -152,13 +157,13 @@ def to_kernels(
 ) -> ModuleOp:
     """The kernel module of a rule for a dtype set (`optgen.runtime.storage`), under settings over the defaults.
 
-    It is not to be changed: the latest are kept, for those who explain, emit and bound the same kernels. A `watch` sees
-    every pass run, and every module is verified for it.
+    It is not to be changed: the latest are kept, for those who explain, emit and bound the same kernels, and by what
+    settings settle, as most hypers settle nothing. A `watch` sees every pass run, and every module is verified for it.
     """
+    given = over_defaults(spec, settings)
     if watch is None:
-        key = dtype, tuple(sorted((name, repr(value)) for name, value in settings.items()))
-        return _MADE.get(spec, key, lambda: _to_kernels(spec, settings, dtype))
-    return _to_kernels(spec, settings, dtype, watch)
+        return _MADE.get(spec, dtype, given, lambda read: _to_kernels(spec, read, dtype))
+    return _to_kernels(spec, given, dtype, watch)
 
 
 def count_of(spec: Spec) -> dict[str, Setting]:
@@ -174,7 +179,7 @@ def _to_kernels(spec: Spec, settings: Mapping[str, Setting], dtype: str, watch: 
     program = program_of(module)
     dtypes = DtypeSet.parse(dtype)
     storage, plain = storage_of(program, dtypes), storage_of(program, dtypes.compute)
-    specialised = to_variants(program, {**default_settings(spec), **settings}, plain, watch, scaled=dtypes.scaled)
+    specialised = to_variants(program, settings, plain, watch, scaled=dtypes.scaled)
     planned = plan_all(specialised.variants, plain, element_states(program))
     states = states_of(program)
     if storage != plain:

@@ -27,6 +27,7 @@ from optgen.ir.extents import SCALAR_EXTENTS, Extent, at_most
 from optgen.ir.functions import Function, Kind
 from optgen.ir.rule_types import Reduction, ValueType, type_of
 from optgen.ir.text import place_of
+from optgen.memo import RecentBySettings
 from optgen.passes.describe import describe
 from optgen.passes.facts import Depends, Known, depends, evaluate, producer
 from optgen.runtime.gradients import GRADIENT, is_gradient
@@ -48,8 +49,18 @@ class Specialised:
         return [op for op in self.module.body.block.ops if isinstance(op, rule.VariantOp)]
 
 
+_MADE: RecentBySettings[rule.ProgramOp, Setting, Specialised] = RecentBySettings(32)
+
+
 def specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specialised:
-    """Every variant of a program; `hypers` gives at least the choices and what the settled conditions read."""
+    """Every variant of a program; `hypers` gives at least the choices and what the settled conditions read.
+
+    It is not to be changed: the latest are kept, for every dtype set, backend and bound of the same program.
+    """
+    return _MADE.get(program, None, hypers, lambda read: _specialise(program, read))
+
+
+def _specialise(program: rule.ProgramOp, hypers: Mapping[str, Setting]) -> Specialised:
     tied = any(is_shared(op) for op in program.walk())
     settled: dict[str, Setting] = {}
     pending: list[tuple[bool, ...]] = [()]

@@ -30,13 +30,14 @@ from optgen.errors import OptgenError
 from optgen.ir import view, world
 from optgen.ir.build import build, counted
 from optgen.ir.extents import Extent
+from optgen.memo import RecentBySettings
 from optgen.passes.expand_graph import expand_graph
 from optgen.passes.lower import Header, lower
 from optgen.passes.pipeline import (
     COUPLING,
     DEFAULT_COUPLING,
-    default_settings,
     element_states,
+    over_defaults,
     program_of,
     states_of,
 )
@@ -56,14 +57,22 @@ Array = NDArray[np.float64]
 _PARAM = "param"
 #: Storage dtypes as precisions; int64 is exact.
 _STORED = {precision.dtype: precision for precision in PRECISIONS.values()}
+_LITERAL: RecentBySettings[Spec, Setting, view.Module] = RecentBySettings(32)
 
 
 def literal_kernels(spec: Spec, settings: Mapping[str, Setting]) -> view.Module:
-    """Kernels in float64 that do what a rule's text says, without the passes that rewrite its arithmetic."""
-    spec = counted(spec, settings)
+    """Kernels in float64 that do what a rule's text says, without the passes that rewrite its arithmetic.
+
+    They are not to be changed: the latest are kept.
+    """
+    given = over_defaults(spec, settings)
+    return _LITERAL.get(spec, None, given, lambda read: _literal(spec, read))
+
+
+def _literal(spec: Spec, given: Mapping[str, Setting]) -> view.Module:
+    spec = counted(spec, given)
     program = program_of(build(spec))
     storage = Storage.plain("float64")  # the reference rounds no state to a dtype of its own
-    given = {**default_settings(spec), **settings}
     settled = specialise(program, given)
     module = split_reductions(expand_graph(settled.module, str(given.get(COUPLING, DEFAULT_COUPLING))))
     variants = type(settled)(module, settled.settled).variants

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from optgen.api import load
 from optgen.errors import UsageError, suggest
 from optgen.ir.kernel_arith import stored
 from optgen.ir.view import Module, view
@@ -19,6 +18,7 @@ from optgen.passes.specialise import Setting as Settled
 from optgen.runtime.arrangement import Arrangement, Depths, Players
 from optgen.runtime.graph import NamedEdges
 from optgen.runtime.storage import FLOATS, MASTER, NARROW, DtypeSet
+from optgen.spec.loader import load
 from optgen.spec.model import Setting, Spec
 from optgen.verify.bounds import Bounds, difference, literal_kernels, start_costs
 from optgen.verify.code import COUNTER

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from optgen.commands.check import check
-from optgen.memo import Recent
+from optgen.memo import RecentBySettings
 from optgen.passes import pipeline
 from optgen.passes.lower import Header, lower
 from optgen.spec.loader import cases, shipped
@@ -79,7 +79,7 @@ def test_each_program_is_lowered_once(rule: str, monkeypatch: pytest.MonkeyPatch
         return lower(header, *rest)
 
     monkeypatch.setattr(pipeline, "lower", counted)
-    monkeypatch.setattr(pipeline, "_MADE", Recent(16))
+    monkeypatch.setattr(pipeline, "_MADE", RecentBySettings(16))
     check(rule)
     assert lowered, "the rule and, where it has one, its `eval`"
     assert len(lowered) == len(set(lowered))
