@@ -37,11 +37,18 @@ class NoisyExecution(Execution):
 
     def _moved(self, x: Value, eps: float, scale: Value | None = None) -> Value:
         scale = x if scale is None else scale
+        flat = np.concatenate([a.ravel() for a in x])
+        pairs = zip(x, scale, strict=True)
+        size = flat if scale is x else np.concatenate([np.broadcast_to(s, a.shape).ravel() for a, s in pairs])
         with np.errstate(invalid="ignore"):
-            return [
-                np.where(np.isfinite(a), a + 2 * eps * self.rng.uniform(-1, 1, a.shape) * s, a)
-                for a, s in zip(x, scale, strict=True)
-            ]
+            moved = flat + 2 * eps * self.rng.uniform(-1, 1, flat.size) * size
+        moved = np.where(np.isfinite(flat), moved, flat)
+        found: Value = []
+        end = 0
+        for a in x:
+            end += a.size
+            found.append(moved[end - a.size : end].reshape(a.shape))
+        return found
 
     def _value(self, op: Operation, mask: Sequence[bool]) -> Value:
         operands = {x: self.values[x] for x in op.operands}

@@ -6,34 +6,37 @@ import numpy as np
 import pytest
 
 from optgen.spec.loader import cases
-from tests.passes.agreement import check_kernels, check_value_forms, expected, next_step, started
-from tests.passes.compiled import shipped_case, shipped_cases
-
-STEPS = 2
+from tests.passes.agreement import check_kernels, check_value_forms, expected, moved_on, next_step, started
+from tests.passes.compiled import DTYPES, shipped_case, shipped_cases
 
 
 @pytest.mark.parametrize(("name", "label"), shipped_cases())
 def test_passes_keep_the_meaning(name: str, label: str, rng: np.random.Generator) -> None:
+    """From state that is not as it starts, which the memory form alone brings about; the defaults from the start, too.
+
+    `test_longer_runs_chunks_and_traffic` goes on where kernels left off.
+    """
     case = shipped_case(name, label)
     world = started(case, rng)
-    for number in range(STEPS):
-        step = next_step(case, world, rng)
-        right = expected(case, step, rng)
-        if number == STEPS - 1:  # from state that is not as it starts
-            check_value_forms(case, step, right)
-            check_kernels(case, step, right, "float64")
-        world, _ = check_kernels(case, step, right, "float32")
+    step = next_step(case, world, rng)
+    if label == "defaults":
+        check_kernels(case, step, expected(case, step, rng), "float32")
+    step = next_step(case, moved_on(case, step), rng)
+    right = expected(case, step, rng)
+    check_value_forms(case, step, right)
+    for dtype in DTYPES:
+        check_kernels(case, step, right, dtype)
 
 
 @pytest.mark.parametrize("name", cases())
 def test_longer_runs_chunks_and_traffic(name: str, rng: np.random.Generator) -> None:
-    """Six steps, several chunk sizes; where every gradient is there, the bytes moved are the bytes planned."""
+    """Four steps, chunk sizes in turn; where every gradient is there, the bytes moved are the bytes planned."""
     case = shipped_case(name, "defaults")
     world = started(case, rng)
-    for number in range(6):
+    for number, chunks in enumerate(((4,), (11, 4), (1000,), (1000, 11))):
         step = next_step(case, world, rng, missing=0.0 if number % 2 else 0.3)
-        right = expected(case, step, rng)
-        world, traffic = check_kernels(case, step, right, "float32", chunks=(4, 11, 1000))
+        right = expected(case, step, rng, dtypes=("float32",))
+        world, traffic = check_kernels(case, step, right, "float32", chunks=chunks)
         if number % 2:
             sizes = [tensor.param.size for tensor in world.tensors]
             planned = [case.planned[name] * size for name, size in zip(traffic.chosen, sizes, strict=True)]

@@ -67,7 +67,7 @@ def test_every_rule(name: str, text: str, rng: np.random.Generator) -> None:
         plain = next_step(case, world, rng)
         held = [None if g is None else stored(g, dtypes.grad).astype(float) for g in plain.gradients]
         step = Step(plain.world, held, plain.inputs)
-        right = expected(case, step, rng)
+        right = expected(case, step, rng, dtypes=(dtypes.compute,))
         mine = kernel_world_of(world, module, step.gradients, step.inputs)
         kernel_interpreter.run(module, mine, seed=0, chunk=5, step=world.steps + 1)
         got = copy_of(world)
@@ -76,7 +76,7 @@ def test_every_rule(name: str, text: str, rng: np.random.Generator) -> None:
         place = {**slots, "param": slots.get("master", slots["param"])}
         allowed = [
             {slot: x + farther * ROUNDING[place[slot]][1] if slot in place else x for slot, x in tensor.items()}
-            for tensor in right.kernels["float32"]
+            for tensor in right.kernels[dtypes.compute]
         ]
         room = {slot: farther * ROUNDING[dtype][0] for slot, dtype in place.items()}
         kept = {"param", "t", *slots}

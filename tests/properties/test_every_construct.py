@@ -12,7 +12,7 @@ from optgen.spec.loader import load
 from optgen.spec.model import Spec
 from optgen.verify import compare
 from tests.passes.agreement import check_kernels, check_value_forms, expected, next_step, started
-from tests.passes.compiled import compiled
+from tests.passes.compiled import DTYPES, compiled
 from tests.passes.worlds import Setting
 
 RULE = Path(__file__).with_name("everything.yaml")
@@ -41,13 +41,15 @@ def test_it_calls_every_function_that_is_built(spec: Spec) -> None:
 
 @pytest.mark.parametrize("label", SETTINGS)
 def test_interpreters_agree(spec: Spec, label: str, rng: np.random.Generator) -> None:
+    """All of it in the third step, in which the interval ends, and the fourth; kernels for float32 get there."""
     case = compiled(spec, SETTINGS[label])
     world = started(case, rng)
     for number in range(4):
         step = next_step(case, world, rng, missing=0.3 if number else 0.0)
-        right = expected(case, step, rng)
-        check_value_forms(case, step, right)
-        check_kernels(case, step, right, "float64")
+        right = expected(case, step, rng, dtypes=DTYPES if number > 1 else ("float32",))
+        if number > 1:
+            check_value_forms(case, step, right)
+            check_kernels(case, step, right, "float64")
         world, _ = check_kernels(case, step, right, "float32", chunks=(4, 9) if number else (1000,))
 
 
