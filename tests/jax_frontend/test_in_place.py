@@ -187,22 +187,23 @@ def test_what_transforms_a_step_gets_plain_functions(name: str) -> None:
         new, _ = made(name, lr).plain(grads, state, params)
         return sum(jnp.sum(x**2) for x in jax.tree.leaves(new))
 
-    at = jnp.float32(0.1)
-    np.testing.assert_allclose(jax.grad(loss)(at), jax.grad(plain)(at), rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(jax.checkpoint(loss))(at), jax.grad(plain)(at), rtol=1e-6)
-    slope = (plain(at + 1e-2) - plain(at - 1e-2)) / 2e-2
-    np.testing.assert_allclose(jax.grad(loss)(at), slope, rtol=1e-2)
+    at, value = jnp.float32(0.1), jax.jit(plain)
+    wanted, found = jax.jit(jax.grad(plain))(at), jax.jit(jax.grad(loss))(at)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(jax.checkpoint(loss)))(at), wanted, rtol=1e-6)
+    slope = (value(at + 1e-2) - value(at - 1e-2)) / 2e-2
+    np.testing.assert_allclose(found, slope, rtol=1e-2)
     rates = jnp.array([0.1, 0.2])
-    np.testing.assert_allclose(jax.vmap(loss)(rates), [plain(rate) for rate in rates], rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.vmap(loss))(rates), [value(rate) for rate in rates], rtol=1e-5)
 
     def body(carry: tuple[object, object], _: None) -> tuple[tuple[object, object], None]:
         return tx.apply(grads, carry[1], carry[0]), None
 
     scanned = jax.jit(lambda c: jax.lax.scan(body, c, length=3)[0])
     assert TARGET in scanned.lower((params, state)).as_text()
-    looped = (params, state)
+    looped, step = (params, state), jax.jit(tx.apply)
     for _ in range(3):
-        looped = jax.jit(tx.apply)(grads, looped[1], looped[0])
+        looped = step(grads, looped[1], looped[0])
     jax.tree.map(np.testing.assert_array_equal, scanned((params, state)), looped)
 
 
