@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from optgen import standalone
 from tests.cli.support import optgen, write_rule
+from tests.processes import python
 
 #: What a folder may import that does not come with Python.
 ALLOWED = {"numpy", "torch", "numba", "llvmlite", "triton"}  # triton is imported where a GPU's kernels are launched
@@ -55,8 +57,7 @@ def lion(tmp_path: Path) -> Path:
 
 def outside(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """A Python that sees neither the checkout nor the environment's variables."""
-    command = [sys.executable, "-I", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return python(["-I", *arguments], cwd, os.environ)
 
 
 @pytest.mark.slow

@@ -14,12 +14,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.support import optgen
+from tests.processes import python
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("optgen", "backends", "generated", "specs", "tests", "tools", "pyproject.toml")
@@ -100,10 +100,8 @@ def _inside(words: list[str], folder: Path) -> tuple[int, str, str]:
 
 def _beside(words: list[str], here: list[str], folder: Path) -> tuple[int, str, str]:
     """A command in a process of its own, which imports what a guide has made."""
-    python = {"python": [sys.executable], "optgen": [sys.executable, "-m", "optgen"]}
-    python["pytest"] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    programs = {"python": [], "optgen": ["-m", "optgen"], "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider"]}
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*here, *inherited]).strip(os.pathsep)}
-    command = [*python[words[0]], *words[1:]]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = python([*programs[words[0]], *words[1:]], folder, environment)
     return done.returncode, done.stdout, done.stderr

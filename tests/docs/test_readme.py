@@ -1,18 +1,19 @@
 """The first things a user tries: the README's example as it stands, and the demo."""
 
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import python
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Standard output of a Python process that must succeed."""
-    done = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True, check=False)
+    done = python(command, cwd, os.environ)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from optgen.runtime import driver, layout
 from optgen.runtime.torch_optimizer import Optimizer
 from tests.guarantees import shelf, spread
+from tests.processes import python
 from tests.programs import runs_of
 
 #: Prints a digest of parameters and state after the first step, and whether anything was compiled.
@@ -36,8 +36,7 @@ def first_steps(folder: Path, names: list[str]) -> tuple[dict[str, str], int]:
     """Digests after the first step in a process of its own, and how many functions it compiled."""
     caches = {"NUMBA_CACHE_DIR": str(folder / "numba"), "OPTGEN_CACHE_DIR": str(folder / "optgen")}
     environment = {**os.environ, **caches, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", FIRST, *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = python(["-c", FIRST, *names], folder, environment)
     assert done.returncode == 0, done.stderr
     found, compiles = json.loads(done.stdout)
     return found, compiles

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from optgen.errors import SpecError
 from optgen.runtime.torch_optimizer import Optimizer
 from optgen.spec.loader import loads
 from tests.guarantees import shelf, spread
+from tests.processes import python
 
 #: A rule with kernels that no folder holds: this process writes its class, a second one finds all of it in the cache.
 OWN = """
@@ -50,9 +50,7 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, **caches, "PYTHONPATH": os.pathsep.join(sys.path)}
     found: list[tuple[int, list[float]]] = []
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", USING, str(path)], env=environment, capture_output=True, text=True, check=False
-        )
+        done = python(["-c", USING, path], tmp_path, environment)
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout))
     (first, values), (second, again) = found
