@@ -38,21 +38,34 @@ class Asked(TypedDict):
 
 def python(words: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """What `python [-I] *words` does: a program `-m MODULE`, `-c TEXT` or a path, and its arguments."""
+    (done,) = together([words], cwd, environment)
+    return done
+
+
+def together(
+    commands: Sequence[Sequence[str | Path]], cwd: Path, environment: Mapping[str, str]
+) -> list[subprocess.CompletedProcess[str]]:
+    """The same of several that run at one time."""
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        asked = Asked(
-            words=[str(word) for word in words],
-            cwd=str(cwd),
-            environment=dict(environment),
-            streams=(str(out), str(err)),
-        )
+        asked = [
+            Asked(
+                words=[str(word) for word in words],
+                cwd=str(cwd),
+                environment=dict(environment),
+                streams=(str(Path(folder, f"out{number}")), str(Path(folder, f"err{number}"))),
+            )
+            for number, words in enumerate(commands)
+        ]
         server = _server()
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(json.dumps(asked) + "\n")
         server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess([*words], code, out.read_text("utf-8"), err.read_text("utf-8"))
+        codes = json.loads(server.stdout.readline())
+        said = [[Path(path).read_text(encoding="utf-8") for path in each["streams"]] for each in asked]
+    return [
+        subprocess.CompletedProcess(each, code, *texts) for each, code, texts in zip(commands, codes, said, strict=True)
+    ]
 
 
 @cache
@@ -65,16 +78,19 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    """Forks for each line that is read, and prints exit codes."""
+    """Forks for the commands of each line that is read, and prints their exit codes."""
     for name in PRELOADED:
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name)
+    fork = multiprocessing.get_context("fork").Process
     gc.freeze()  # or each child's collector would copy the memory of every module
     for line in sys.stdin:
-        child = multiprocessing.get_context("fork").Process(target=_run, args=(json.loads(line),))
-        child.start()
-        child.join()
-        print(child.exitcode, flush=True)
+        children = [fork(target=_run, args=(asked,)) for asked in json.loads(line)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        print(json.dumps([child.exitcode for child in children]), flush=True)
     os._exit(0)  # nothing is left to do, and triton would print what it leaks
 
 

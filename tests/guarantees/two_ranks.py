@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -18,6 +19,9 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from optgen.runtime.torch_optimizer import Optimizer
 from tests.guarantees import shelf
 from tests.guarantees.test_a20_whole_state import Model
+
+#: After which a rank whose peer has failed gives up.
+LIMIT = timedelta(seconds=120)
 
 
 def train(net: Model, optimizer: Optimizer, steps: range) -> None:
@@ -52,7 +56,7 @@ def main() -> None:
     rank, folder, *names = sys.argv[1:]
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    dist.init_process_group("gloo", init_method=f"file://{folder}/ranks", rank=int(rank), world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/ranks", rank=int(rank), world_size=2, timeout=LIMIT)
     for cls in shelf.CLASSES:
         if cls.__name__ in names:
             check(cls, Path(folder) / cls.__name__)

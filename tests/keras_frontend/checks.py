@@ -61,6 +61,14 @@ def fitted(optimizer: keras.optimizers.Optimizer, *, epochs: int = 2, **compiled
     return made
 
 
+def untrained(optimizer: keras.optimizers.Optimizer) -> keras.Sequential:
+    """The model whose optimizer has its variables and made no step, for which nothing is compiled."""
+    made = model(8, 8)
+    made.compile(optimizer=optimizer, loss="mse")
+    made.optimizer.build(made.trainable_variables)
+    return made
+
+
 def weights(of: keras.Model) -> list[np.ndarray]:
     """Weights as float64."""
     return [np.asarray(w, dtype=np.float64) for w in of.get_weights()]
@@ -246,16 +254,12 @@ def check_checkpoints_of_others_are_refused() -> None:
             (Adam(0.1), ValueError, "of the rule 'adamw'"),
             (AdamW(0.1, amsgrad=True), ValueError, "hidden_0/kernel"),
         ):
-            made = model(8, 8)
-            made.compile(optimizer=optimizer, loss="mse")
-            made.optimizer.build(made.trainable_variables)
+            made = untrained(optimizer)
             before = numbers(made.optimizer.variables)
             raises(kind, says, lambda m=made: m.load_weights(path))  # Keras says it again as a ValueError
             assert same(numbers(made.optimizer.variables), before)
-        fitted(keras.optimizers.AdamW(0.1)).save_weights(path)
-        made = model(8, 8)
-        made.compile(optimizer=AdamW(0.1), loss="mse")
-        made.optimizer.build(made.trainable_variables)
+        untrained(keras.optimizers.AdamW(0.1)).save_weights(path)
+        made = untrained(AdamW(0.1))
         raises(ValueError, "from_keras", lambda: made.load_weights(path))
 
 
@@ -276,8 +280,8 @@ def check_keras_state_is_taken_over_and_given_back() -> None:
     assert same(by_ours, weights(theirs), 2e-5)
     raises(StateError, "no rule here", lambda: from_keras(keras.optimizers.Ftrl()))
     raises(StateError, "not built", lambda: from_keras(keras.optimizers.AdamW()))
-    raises(StateError, "decoupled", lambda: from_keras(fitted(keras.optimizers.Adagrad(weight_decay=0.1)).optimizer))
-    kept = from_keras(fitted(keras.optimizers.Adagrad(0.1)).optimizer)
+    raises(StateError, "decoupled", lambda: from_keras(untrained(keras.optimizers.Adagrad(weight_decay=0.1)).optimizer))
+    kept = from_keras(untrained(keras.optimizers.Adagrad(0.1)).optimizer)
     assert isinstance(kept, Adagrad)
 
 
@@ -399,10 +403,9 @@ def check_nothing_is_shared_between_optimizers() -> None:
 def check_jit() -> None:
     if BACKEND == "torch":  # whose compiler takes ten seconds
         return
-    assert same(
-        weights(fitted(Coupled(0.05), jit_compile=True)), weights(fitted(Coupled(0.05), jit_compile=False)), 1e-5
-    )
-    assert same(weights(fitted(Coupled(0.05), run_eagerly=True)), weights(fitted(Coupled(0.05))), 1e-5)
+    compiled = weights(fitted(Coupled(0.05), jit_compile=True))
+    for how in ({"jit_compile": False}, {"run_eagerly": True}):
+        assert same(compiled, weights(fitted(Coupled(0.05), **how)), 1e-5), how
 
 
 def check_stateless_steps() -> None:
@@ -465,5 +468,5 @@ def check_metrics() -> None:
         assert all(len(row) == 2 and np.all(np.isfinite(row)) for row in callback.history.values())
         assert list(callback.history) == list(named[rule].RULE.metrics)
         assert made.optimizer.metrics() == {}
-        raises(UsageError, "metrics_interval=10", fitted(named[rule]()).optimizer.metrics)
-    raises(UsageError, "AdamW has no metrics", fitted(optgen.keras.AdamW()).optimizer.metrics)
+        raises(UsageError, "metrics_interval=10", untrained(named[rule]()).optimizer.metrics)
+    raises(UsageError, "AdamW has no metrics", untrained(AdamW()).optimizer.metrics)

@@ -11,7 +11,7 @@ import numpy as np
 import optgen
 from optgen.errors import UsageError
 from optgen.keras import AdamW, EvaluationWeightsCallback
-from tests.keras_frontend.checks import X, Y, fitted, model, numbers, raises, same, tensors, weights
+from tests.keras_frontend.checks import X, Y, fitted, model, numbers, raises, same, tensors, untrained, weights
 
 #: An average of the weights, and a rule that reads a count of updates and the weights beside its state.
 Averaged = optgen.compile("adamw+ema", framework="keras")
@@ -67,7 +67,7 @@ def check_nothing_trains_or_loads_the_other_weights() -> None:
     assert optimizer.evaluating
     optimizer.train(discard=True)
     assert same(weights(made), before)
-    raises(UsageError, "no `eval:`", fitted(AdamW(0.05)).optimizer.eval)
+    raises(UsageError, "no `eval:`", untrained(AdamW(0.05)).optimizer.eval)
 
 
 def check_a_file_saved_with_them_holds_both() -> None:

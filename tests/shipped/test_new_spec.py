@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from optgen.spec.loader import load, shipped
+from tests.processes import python
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,15 +53,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     environment = {**os.environ, "PYTHONPATH": path}
 
     def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
+        done = python(command, copy, environment)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
