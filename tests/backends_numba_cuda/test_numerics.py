@@ -1,6 +1,7 @@
 """numba-cuda kernels against the float64 reference, in numba's simulator: every shipped rule, and the dtypes kept.
 
-The simulator is chosen when numba is imported, so rules run in processes of their own, several at a time.
+The simulator is chosen when numba is imported, so rules run in a process of their own:
+one, since importing what it needs takes seconds.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ DTYPES = {
     "float16,g=float32": ["adamw"],
     "bfloat16,stochastic": ["adamw"],
 }
-#: Processes that share them: importing what they need takes seconds.
-SHARES = 2
 
 
 def simulated(program: str, *arguments: str) -> list[str]:
@@ -32,9 +31,8 @@ def simulated(program: str, *arguments: str) -> list[str]:
     return lines_of(f"tests.backends_numba_cuda.{program}", arguments, {"NUMBA_ENABLE_CUDASIM": "1"})
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-def test_every_rule_and_dtype(share: int) -> None:
-    work = on_devices(DTYPES)[share::SHARES]
+def test_every_rule_and_dtype() -> None:
+    work = on_devices(DTYPES)
     check_reports(simulated("simulated", *work), work)
 
 

@@ -1,6 +1,7 @@
 """Triton kernels against the float64 reference, in triton's interpreter: every shipped rule, and the dtypes kept.
 
-Interpreting and compiling do not mix in a process, so rules run in processes of their own, several at a time.
+Interpreting and compiling do not mix in a process, so rules run in a process of their own:
+one, since importing what it needs takes seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ DTYPES = {
     "float16,g=float32": ["adamw"],
     "bfloat16,stochastic": ["adamw"],
 }
-#: Processes that share them: importing what they need takes seconds.
-SHARES = 2
 
 
 def interpreting(program: str, *arguments: str) -> list[str]:
@@ -34,9 +33,8 @@ def interpreting(program: str, *arguments: str) -> list[str]:
     return lines_of(f"tests.backends_triton.{program}", arguments, {"TRITON_INTERPRET": "1"}, without="TRITON_")
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-def test_every_rule_and_dtype(share: int) -> None:
-    work = on_devices(DTYPES)[share::SHARES]
+def test_every_rule_and_dtype() -> None:
+    work = on_devices(DTYPES)
     check_reports(interpreting("interpreted", *work), work)
 
 
