@@ -28,9 +28,11 @@ HEADS = {
     "random": "Random numbers",
     "library": "Library calls between sweeps",
 }
-RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "convergence.json"
+_MEASURED = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+RESULTS, VERIFIED = _MEASURED / "convergence.json", _MEASURED / "verify.json"
 #: In pages that people write, what stands between `<!-- made: WHAT ... -->` and `<!-- end -->` is made: `equations
-#: RULE`, `arguments RULE`, `bytes RULE; A=1; A=1 B=2` (the defaults, then each set of options), `convergence`.
+#: RULE`, `arguments RULE`, `bytes RULE; A=1; A=1 B=2` (the defaults, then each set of options), `convergence`,
+#: `equivalence`.
 _PART = re.compile(r"(<!-- made: (?P<what>\w+)(?P<rest>[^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 INDEX_MADE = "<!-- Made from specs/ by tools/rule_pages.py. -->"
 
@@ -293,6 +295,8 @@ def _made(part: re.Match[str]) -> str:
             body = _table(("options", "state", "moved", "sweeps"), rows)
         case "convergence":
             body = _convergence()
+        case "equivalence":
+            body = _equivalence()
         case what:
             raise ValueError(f"a page asks for {what!r}, which nothing makes")
     return f"{part[1]}\n{body}\n\n{part[4]}"
@@ -347,6 +351,24 @@ def _convergence() -> str:
             for rule, row in rows.items()
         ]
         parts += [f"**{task}**, until the validation loss is {target}:", _table(head, cells)]
+    return "\n\n".join(parts)
+
+
+def _equivalence() -> str:
+    """A table per dtype: units in the last place, and the share of the bound."""
+    data = cast("dict[str, Any]", json.loads(VERIFIED.read_text(encoding="utf-8")))
+    cells = cast("Sequence[Mapping[str, Any]]", data["cells"])
+    columns = list(dict.fromkeys(cell["column"] for cell in sorted(cells, key=lambda cell: str(cell["column"]))))
+    missed = sum(not cell["ok"] for cell in cells)
+    parts = [f"{len(cells)} comparisons, {missed} missed; {data['date']}, `{data['command']}`."]
+    for dtype in dict.fromkeys(cell["dtype"] for cell in cells):
+        rows: dict[str, dict[str, str]] = {}
+        for cell in cells:
+            if cell["dtype"] == dtype:
+                text = f"{cell['ulps']:.2g} ({cell['share']:.2f})"
+                rows.setdefault(cell["rule"], {})[cell["column"]] = text if cell["ok"] else f"**{text}**"
+        table = [(rule, *(row.get(column, "") for column in columns)) for rule, row in sorted(rows.items())]
+        parts += [f"**{dtype}**", _table(("rule", *columns), table)]
     return "\n\n".join(parts)
 
 

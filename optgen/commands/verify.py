@@ -97,17 +97,22 @@ def _table(rules: Sequence[str], named: Sequence[str], dtypes: Sequence[str], as
     work = matrix.jobs(chosen, columns, list(dict.fromkeys(dtypes)))
     cells = list(followed(matrix.run(work), len(work), lambda cell: f"{cell.rule} {cell.column} {cell.dtype}"))
     cells.sort(key=lambda cell: (chosen.index(cell.rule), list(dtypes).index(cell.dtype), cell.column))
-    click.echo(json.dumps(_described(cells), indent=1)) if as_json else _show(cells, columns)
+    options = [*rules, *(f"--backend {name}" for name in named), *(f"--dtype {dtype}" for dtype in dtypes)]
+    click.echo(json.dumps(_described(cells, options), indent=1)) if as_json else _show(cells, columns)
     if not all(cell.ok for cell in cells):
         raise SystemExit(1)
 
 
-def _described(cells: Sequence[Cell]) -> dict[str, object]:
+def _described(cells: Sequence[Cell], options: Sequence[str]) -> dict[str, object]:
     from optgen.bench.machine import about
     from optgen.verify import matrix
 
     run = {"steps": matrix.STEPS, "seed": matrix.SEED, "shapes": {name: list(x) for name, x in matrix.SHAPES.items()}}
-    return {**about("optgen verify --all --json"), **run, "cells": [asdict(cell) for cell in cells]}
+    return {
+        **about(" ".join(["optgen verify --all --json", *options])),
+        **run,
+        "cells": [asdict(cell) for cell in cells],
+    }
 
 
 def _show(cells: Sequence[Cell], columns: Sequence[Column]) -> None:

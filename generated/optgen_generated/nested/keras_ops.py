@@ -1,6 +1,6 @@
 """The rule nested as functions of `keras.ops`, for every backend that Keras has, generated from nested.yaml.
 
-spec 8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a
+spec 46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22
 made by: optgen build nested --backend xla --framework keras --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -235,7 +235,7 @@ def due_not_k_gt_1(
 
 PROGRAM = Program(
     rule="nested",
-    digest="8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a",
+    digest="46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22",
     settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,

@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float64, generated from nested.yaml.
 
-spec 8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a
+spec 46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,7 +44,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': '8d2927b9dedd228268c5f449cb0c015d539ec984cdd787252933a7e57ffb287a',
+ 'digest': '46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
