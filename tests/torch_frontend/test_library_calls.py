@@ -189,7 +189,7 @@ def test_a_rank_above_a_matrix_is_refused() -> None:
     """When made, and where the rank of a group changes; a vector has none, and neither has a matrix of nothing."""
     given: Any = {"lr": 0.1, "use_gradient_compression": True, "intervals": [1]}
     words = r"Nested: {} breaks the condition .*\(use_gradient_compression = True, compression_rank = {}, .*{}.*rows"
-    with pytest.raises(HyperError, match=words.format("parameter 0 of group 0", 6, "compat = 'ours', ndim")):
+    with pytest.raises(HyperError, match=words.format("parameter 0 of group 0", 6, "compat = 'ours', numel")):
         Nested(parameters()[:1], compression_rank=6, **given)
     params = [*parameters()[:1], *parameters()[5:]]  # a vector, and a matrix of nothing
     given |= {"intervals": [1, 1, 1]}
