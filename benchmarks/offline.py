@@ -24,7 +24,7 @@ from optgen.bench.machine import about
 from optgen.ir.view import view
 from optgen.passes.pipeline import to_kernels
 from optgen.spec.loader import load, shipped
-from optgen_triton.assembly import facts, faults, issued, per_thread, sees_vectors, sweeps_of
+from optgen_triton.assembly import facts, faults, fingerprint, issued, per_thread, sees_vectors, sweeps_of
 from optgen_triton.emit import emit
 from optgen_triton.offline import TARGETS, compile_kernel, load_kernels
 
@@ -35,7 +35,8 @@ STRICT = "sm_90"
 def checked(rule: str, target: str, dtype: str = "float32") -> list[dict[str, object]]:
     """A row per sweep of a rule for a target."""
     module = view(to_kernels(load(rule), {}, dtype))
-    kernels = load_kernels(emit(module)[1])
+    source = emit(module)[1]
+    kernels = load_kernels(source)
     rows: list[dict[str, object]] = []
     for index, sweeps in sweeps_of(module).items():
         kernel = kernels[f"sweep_{index}"]
@@ -53,6 +54,7 @@ def checked(rule: str, target: str, dtype: str = "float32") -> list[dict[str, ob
         rows.append(
             {
                 "rule": rule,
+                "fingerprint": fingerprint(source),
                 "target": target,
                 "sweep": index,
                 "dtype": dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import tempfile
@@ -14,7 +15,9 @@ from optgen.backend import element_text
 from optgen.backend.layout import ITEM_BYTES, Layout
 from optgen.errors import BackendError
 from optgen.ir.view import Module, Sweep
+from optgen.runtime import gpu_abi
 from optgen.runtime.gpu_abi import BLOCK
+from optgen_triton import offline
 from optgen_triton.offline import Compiled, Kernel
 
 _ACCESS = re.compile(r"\b(ld|st)\.global((?:\.[a-z0-9:_]+)*)")
@@ -171,3 +174,17 @@ def faults(module: Module, sweeps: Sequence[Sweep], elements: int, found: Facts,
     said += [f"{found.spills} spilled"] if found.spills else []
     said += [f"{found.approximate} approximate divisions or roots"] if found.approximate else []
     return said
+
+
+def fingerprint(source: str) -> str:
+    """A digest of all that decides what is found of a module's sweeps: their text, the files of functions that they
+    call, and those here that compile and look. Two modules of one fingerprint have the same faults under one Triton."""
+    runtime = Path(gpu_abi.__file__).parent
+    files = [
+        Path(__file__),
+        Path(offline.__file__),
+        *sorted(runtime.glob("*abi.py")),
+        *sorted(runtime.glob("triton_*.py")),
+    ]
+    parts = [source[source.index("@triton.jit") :].encode(), *(file.read_bytes() for file in files)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]

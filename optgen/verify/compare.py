@@ -176,7 +176,7 @@ class _Pair:
             dtypes=list(map(str, dtypes)),
         )
         self.side = side_of(framework).make(spec, backend, arrays, dtypes, given, arranged, device)
-        self.slack, self.single = self.side.slack, self.side.single
+        self.single = self.side.single
         settled = [_settings(spec, given.get(name, given[""]), arranged.coupling) for name in self.names]
         self.kernels = self._bounds(settled, literal=False)
         self.literal = self._bounds(settled, literal=True)
@@ -227,7 +227,7 @@ class _Pair:
         for i, slot, expected, got in self._pairs():
             seen = [self.kernels.seen(slot, x, self.reference.world.tensors[i].param.shape) for x in (expected, got)]
             stored = next(s for s in self.kernels.modules[i].slots if s.name == slot).dtype
-            allowed = self.slack * difference(self.kernels, self.literal, i, slot)
+            allowed = difference(self.kernels, self.literal, i, slot)
             found = _Difference(seen[0], seen[1], np.broadcast_to(allowed, seen[0].shape), stored)
             records[slot].add(found, self.names[i], step)
 

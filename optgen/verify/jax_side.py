@@ -27,8 +27,6 @@ Array = NDArray[np.float64]
 Tree: TypeAlias = Any
 
 COMPLETE = True
-#: Sums over tensors are carried in float32 here, in kernels in float64: as much again.
-_SUMS = 2.0
 
 
 class JaxSide:
@@ -39,7 +37,6 @@ class JaxSide:
     def __init__(self, spec: Spec, values: dict[str, Setting], arrays: Mapping[str, Array], dtype: DtypeSet, more: Any):
         self.spec, self.settings, self.more = spec, values, more
         self.wide = dtype.param == "float64"
-        self.slack = 1.0 if self.wide else _SUMS
         self.gradient = dtype.grad
         self.names = [name.replace(".", "/") for name in arrays]
         with jax.enable_x64(self.wide):

@@ -31,8 +31,6 @@ Array = NDArray[np.float64]
 Variable: TypeAlias = Any
 
 COMPLETE = False
-#: Sums over tensors are carried in float32 here, in kernels in float64: as much again.
-_SUMS = 2.0
 
 
 class KerasSide:
@@ -45,7 +43,6 @@ class KerasSide:
         arrays_only = more["backend"] == ARRAYS
         # Kernels are given state of tensors in double precision, and Keras keeps it in float32 between steps.
         self.single = arrays_only or any(extent_of(spec, state) != "elem" for state in spec.states.values())
-        self.slack = _SUMS if arrays_only and not self.wide else 1.0
         self.gradient = dtype.grad
         self.spec = spec
         with _precision(self.wide):

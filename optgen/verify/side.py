@@ -26,13 +26,8 @@ class Side(Protocol):
     """An optimizer under test. Tensors are known by their places."""
 
     @property
-    def slack(self) -> float:
-        """How many times the bound of kernels its arithmetic may err by."""
-        ...
-
-    @property
     def single(self) -> bool:
-        """Whether scalars, too, are computed in float32."""
+        """Whether scalars and sums of sums, too, are computed in float32."""
         ...
 
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:

@@ -28,7 +28,6 @@ COMPLETE = False
 class TorchSide:
     """An optimizer and its parameters."""
 
-    slack: float = 1.0
     single: bool = False
 
     def __init__(self, optimizer: Optimizer, tensors: list[torch.Tensor], dtypes: Sequence[DtypeSet]) -> None:

@@ -27,9 +27,10 @@ def agrees(report: Report) -> None:
     assert all(line.unbounded <= line.elements // 100 for line in report.lines), f"\n{report}"
 
 
-@pytest.mark.parametrize("state", DTYPES)
-@pytest.mark.parametrize(("param", "gradient"), product(DTYPES, DTYPES))
-def test_every_combination(param: str, gradient: str, state: str) -> None:
+@pytest.mark.parametrize(("param", "gradient"), [*product(DTYPES, DTYPES)])
+def test_every_combination_of_two(param: str, gradient: str) -> None:
+    """Each is converted by itself where it is loaded or stored; the state's dtypes meet all of both others."""
+    state = DTYPES[(DTYPES.index(param) + DTYPES.index(gradient)) % len(DTYPES)]
     agrees(compare("lion", dtype=f"{param},g={gradient},*={state}", shapes=SHAPES, steps=4))
 
 

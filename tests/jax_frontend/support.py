@@ -32,6 +32,9 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "e/w": (50,),
 }
 
+#: XLA's options where what it compiles is taken for a few steps, and is not in question itself.
+QUICK: Mapping[str, bool | int] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
 
 @contextmanager
 def precision(dtype: str) -> Iterator[None]:
@@ -78,6 +81,7 @@ class Run:
     dtype: str
     given: Mapping[str, Setting]
     both: bool = False  # the step in place beside plain functions
+    quick: bool = False  # compiled in less time than for users
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: SHAPES)
 
     def __post_init__(self) -> None:
@@ -98,7 +102,7 @@ class Run:
         self.transformation = factory(self.spec.name, self.values)
         self.params = tree(start)
         self.state = self.transformation.init(self.params)
-        self.plain = jax.jit(self.transformation.plain)
+        self.plain = jax.jit(self.transformation.plain, compiler_options=QUICK if self.quick else None)
         self.in_place = jax.jit(self.transformation.apply) if self.both else None
         self.kept = (self.params, self.state)
 

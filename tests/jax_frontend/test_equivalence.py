@@ -35,7 +35,7 @@ def test_every_rule(name: str) -> None:
 )
 def test_every_choice(name: str, given: dict[str, object]) -> None:
     with precision("float64"):
-        run = Run(load(name), "float64", given)
+        run = Run(load(name), "float64", given, quick=True)
         for _ in range(3):
             run.step()
         run.check()
