@@ -2,7 +2,7 @@
 
 The registry decides what runs here: a rule or transform that is added is tested without a line in this file. What
 costs is compiling, one to two seconds for each set of settled choices and dtype, so every set serves several tests,
-choices are tried five at a time and take turns in their dtype, float64 first, as defaults are compiled for float32,
+choices are tried seven at a time and take turns in their dtype, float64 first, as defaults are compiled for float32,
 climbing comes with a choice, and a transform is tried with one rule. That every pass keeps the meaning under every
 single choice is for tests/passes/test_interpreters_agree.py, which compiles nothing.
 """
@@ -41,7 +41,7 @@ ALONE = {"rule"}
 
 
 def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
-    """Every choice but the default's, up to five together; numbers at which the rule settles a condition; some ints.
+    """Every choice but the default's, up to seven together; numbers at which the rule settles a condition; some ints.
 
     Of hypers whose names begin with `own`; with `own`, a transform's, the rest is the rule's, which is tried by itself.
     The first ones climb; a rule without choices climbs all the same.
@@ -55,14 +55,14 @@ def settings_of(spec: Spec, own: str = "") -> list[dict[str, Setting]]:
 
 
 def _together(spec: Spec, single: list[dict[str, Setting]]) -> list[dict[str, Setting]]:
-    """The same settings, each in one of as few combinations as may be, none of more than five."""
+    """The same settings, each in one of as few combinations as may be, none of more than seven."""
     combined: list[dict[str, Setting]] = []
     for given in single:
         home = next(
             (
                 known
                 for known in combined
-                if len(known) < 5 and not ALONE & (known | given).keys() and not known.keys() & given
+                if len(known) < 7 and not ALONE & (known | given).keys() and not known.keys() & given
                 if _fits(spec, known | given)
             ),
             None,
