@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[_CACHE] = folder
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 (as pytest calls it)
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is there before the first test stays: looking at all of it for cycles again and again is a tenth of the
     time. Those that tests make are looked for where they are young, and among all ten times less often."""
     gc.collect()
