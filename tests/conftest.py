@@ -1,6 +1,5 @@
 """What every test gets: two threads, a build cache of its own, and the same random numbers on every run."""
 
-import gc
 import os
 import random
 import shutil
@@ -37,17 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[_CACHE] = folder
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is there before the first test stays: looking at all of it for cycles again and again is a tenth of the
-    time. Those that tests make are looked for where they are young, and among all ten times less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 10, 100)
-
-
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes the cache of this run."""
-    gc.unfreeze()
     folder = config.stash.get(_cache_key, None)
     if folder is not None:
         del os.environ[_CACHE]
