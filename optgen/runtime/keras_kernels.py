@@ -20,6 +20,7 @@ from optgen.runtime.gpu_tables import GpuTables
 from optgen.runtime.keras_layout import Layout, Part, Values, Variable
 from optgen.runtime.kernel_module import Manifest, Module
 from optgen.runtime.library import has_calls
+from optgen.runtime.progress import through_interrupts
 from optgen.runtime.rule_info import UNITS
 from optgen.runtime.storage import DtypeSet, plain_set
 from optgen.runtime.tables import Tables, TensorInfo
@@ -137,8 +138,7 @@ class Kernels:
         except BaseException as error:
             if any(each.begun() for each in tables):
                 try:
-                    for each in tables:
-                        each.store(threads=1)
+                    through_interrupts(lambda: _finish(tables))
                 except Exception as failure:
                     raise PartialStepError(_PARTLY) from failure
                 if not isinstance(error, Exception):
@@ -151,6 +151,11 @@ class Kernels:
         if gradient.dtype == dtype and gradient.stride() == wanted:
             return gradient
         return torch.empty_strided(gradient.shape, wanted, dtype=dtype, device=self.device).copy_(gradient)
+
+
+def _finish(tables: Sequence[Tables | GpuTables]) -> None:
+    for each in tables:
+        each.store(threads=1)
 
 
 @dataclass(frozen=True)

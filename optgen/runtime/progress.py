@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optgen.runtime.kernel_module import Manifest, Sweep, Variant
+
+
+def through_interrupts(finish: Callable[[], None]) -> None:
+    """Does what an interrupt must not leave half done, and may be begun again: whoever presses on is heard after it."""
+    while True:
+        try:
+            return finish()
+        except KeyboardInterrupt:
+            continue
 
 
 def stores(manifest: Manifest, variant: Variant) -> list[tuple[str, ...]]:

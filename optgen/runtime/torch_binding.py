@@ -21,6 +21,7 @@ from optgen.runtime import torch_checks, torch_storage
 from optgen.runtime.gpu_count import StepCount
 from optgen.runtime.gpu_library import check_capturable
 from optgen.runtime.gpu_tables import GpuTables
+from optgen.runtime.progress import through_interrupts
 from optgen.runtime.rule_info import MAXIMIZE, HyperValue, Settled
 from optgen.runtime.storage import GRAD_SCALE, MASTER
 from optgen.runtime.torch_cut import CUT, cut_message
@@ -430,7 +431,8 @@ class Binding:
             self._wrote()
             self.done, self.cut = step, ""
         except BaseException as error:
-            self._complete(step, finite, error)
+            cut_by = error
+            through_interrupts(lambda: self._complete(step, finite, cut_by))
             raise
 
     def _complete(self, step: int, finite: Finite, error: BaseException) -> None:

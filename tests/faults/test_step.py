@@ -285,6 +285,24 @@ def test_a_compile_that_fails_while_binding(monkeypatch: pytest.MonkeyPatch) -> 
     assert pair.outcome() == "old"
 
 
+def test_interrupts_while_the_first_is_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has cut is finished all the same, and the first one raised."""
+    pair, store, pressed = Pair(spread.SPREAD[0]), tables.Tables.store, [0]
+
+    def interrupted(self: tables.Tables, threads: int | None = None) -> None:
+        store(self, threads)
+        pressed[0] += 1
+        if pressed[0] <= 3:
+            raise KeyboardInterrupt(pressed[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tables.Tables, "store", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="1"):
+            pair.step()
+    assert pressed == [4]
+    assert pair.outcome() == "new"
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupts_from_outside(threads: int) -> None:
     """Ctrl-C at any moment, many times, in steps long enough to be hit: every step counted is a whole one."""
