@@ -160,7 +160,7 @@ class TritonSpelling(Spelling):
 
 def _typed(x: Text, type_: str) -> str:
     """An argument."""
-    return within_type(x[0], type_) if _NUMBER.fullmatch(x[0]) else within(x)
+    return within_type(within(x), type_)
 
 
 def within_type(x: str, type_: str) -> str:

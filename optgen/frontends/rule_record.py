@@ -207,21 +207,18 @@ def _rule(spec: Spec, found: Needs | None, origin: str, spelling: Spelling) -> s
 def _requirements(spec: Spec) -> list[str]:
     """What is required of hypers, and of hypers together with each tensor."""
     write = Expressions(_hyper)
-    require = [
-        f"Requirement({literal(text)}, lambda hyper: {_truth(write.text(expr))})"
-        for expr, text in spec.require
-        if not reads_metadata(expr)
-    ]
-    fits = [
-        line
-        for expr, text in spec.require
-        if reads_metadata(expr)
-        for line in ("Fit(", f"    {literal(text)},", f"    lambda hyper, meta: {_truth(write.text(expr))},", ")")
-    ]
-    lines = _tuple("require", require) if require else []
-    if fits:
-        lines += ["    fits=(", *(f"        {line}{',' if line == ')' else ''}" for line in fits), "    ),"]
-    return lines
+    require = [(literal(t), f"lambda hyper: {_truth(write.text(e))}") for e, t in spec.require if not reads_metadata(e)]
+    fits = [(literal(t), f"lambda hyper, meta: {_truth(write.text(e))}") for e, t in spec.require if reads_metadata(e)]
+    lines = _tuple("require", [f"Requirement({', '.join(each)})" for each in require]) if require else []
+    return lines + _listed("fits", "Fit", fits)
+
+
+def _listed(key: str, kind: str, entries: Sequence[Sequence[str]]) -> list[str]:
+    """Records with an argument per line; nothing where there are none."""
+    lines: list[str] = []
+    for entry in entries:
+        lines += [f"        {kind}(", *(f"            {argument}," for argument in entry), "        ),"]
+    return [f"    {key}=(", *lines, "    ),"] if entries else []
 
 
 def _quirks(spec: Spec) -> list[str]:
@@ -232,20 +229,11 @@ def _quirks(spec: Spec) -> list[str]:
 
 def _cautions(spec: Spec) -> list[str]:
     write = Expressions(_hyper)
-    entries = [
-        line
-        for caution in spec.cautions
-        for line in (
-            "Caution(",
-            f"    {literal(caution.text)},",
-            f"    lambda hyper: {_truth(write.text(caution.when))},",
-            f"    {literal(caution.say)},",
-            ")",
-        )
-    ]
-    if not entries:
-        return []
-    return ["    cautions=(", *(f"        {line}{',' if line == ')' else ''}" for line in entries), "    ),"]
+    return _listed(
+        "cautions",
+        "Caution",
+        [(literal(c.text), f"lambda hyper: {_truth(write.text(c.when))}", literal(c.say)) for c in spec.cautions],
+    )
 
 
 def _shows(spec: Spec) -> list[str]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from optgen.runtime.given import plain
 from optgen.runtime.jax_inplace import Site
 from optgen.runtime.jax_layers import Asked, Laid, LayerOrderWarning, PerParameter, lay_out
 from optgen.runtime.jax_report import Description
-from optgen.runtime.rule_info import COUPLING, MATCH, TRANSPORT, HyperInfo, RuleInfo
+from optgen.runtime.rule_info import COUPLING, MATCH, TRANSPORT, HyperInfo, RuleInfo, mentions
 
 __all__ = ["Description", "LayerOrderWarning", "PerParameter", "Scalar", "State", "Transformation", "transformation"]
 
@@ -115,8 +114,8 @@ class _Engine:
         known = self.known
         static = {**rule.defaults(), **known}
         for requirement in rule.require:
-            words = set(re.findall(r"[A-Za-z_]\w*", requirement.text)) & {hyper.name for hyper in rule.hypers}
-            if words <= known.keys() and not requirement.holds(static):
+            given_all = all(hyper.name in known for hyper in rule.read_by(requirement.text))
+            if given_all and not requirement.holds(static):
                 raise HyperError(f"{rule.name} needs {requirement.text}")
         coupling = TRANSPORT if asked.arrangement.coupling == TRANSPORT else MATCH
         self.settled = rule.settled(static, maximize, coupling)
@@ -132,7 +131,7 @@ class _Engine:
         traced = [hyper.name for hyper in self.rule.hypers if hyper.name not in known]
         for name in (*traced, *self.asked.own):
             for key in self.settled:
-                if name in re.findall(r"[A-Za-z_]\w*", key) or (name in traced and name in self.rule.structural):
+                if mentions(key, name) or (name in traced and name in self.rule.structural):
                     how = "as a plain number" if name in traced else "as one number for all parameters"
                     raise HyperError(f"{name} selects code of {self.rule.name} ({key}): give it {how}")
 

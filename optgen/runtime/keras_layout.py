@@ -18,7 +18,7 @@ from optgen.runtime.graph import Graph
 from optgen.runtime.keras_arrays import ARRAYS
 from optgen.runtime.keras_layers import arranged, path_of
 from optgen.runtime.keras_untyped import backend, keras, ops
-from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, Settled, mentions, meta_of
+from optgen.runtime.rule_info import MATCH, TRANSPORT, HyperValue, RuleInfo, Settled, meta_of
 
 #: A variable of Keras, or TensorFlow's own.
 Variable: TypeAlias = Any
@@ -80,7 +80,7 @@ class Layout:
         self.parts, self._settled = parts, self._choices(values)
 
     def _choices(self, values: Values) -> str:
-        read = [h.name for h in self.rule.hypers if any(mentions(fit.text, h.name) for fit in self.rule.fits)]
+        read = [hyper.name for fit in self.rule.fits for hyper in self.rule.read_by(fit.text)]
         structural = [(name, values[name]) for name in dict.fromkeys([*self.rule.structural, *read])]
         return repr((sorted(self.settled(values).items()), structural))
 

@@ -263,10 +263,14 @@ class RuleInfo:
             raise UsageError(f'{self.class_name} has no preset "{name}"; {hint}')
         return deepcopy(dict(self.presets[name]))
 
+    def read_by(self, text: str) -> list[HyperInfo]:
+        """The hyper-parameters that a condition as written reads."""
+        return [hyper for hyper in self.hypers if mentions(text, hyper.name)]
+
     def check_fit(self, name: str, hypers: Hypers, meta: Meta) -> None:
         """HyperError that names a tensor and the condition that it breaks; those on hypers not given are left out."""
         for fit in self.fits:
-            read = [hyper for hyper in self.hypers if mentions(fit.text, hyper.name)]
+            read = self.read_by(fit.text)
             if all(hyper.name in hypers for hyper in read) and not fit.holds(hypers, meta):
                 known: dict[str, object] = {hyper.argument: hypers[hyper.name] for hyper in read}
                 known |= {f"{k}(param)": v for k, v in vars(meta).items() if f"{k}(param)" in fit.text}

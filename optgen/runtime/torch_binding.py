@@ -7,6 +7,7 @@ results are compared with those of the step before; tables are written only wher
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import partial
 from itertools import chain, compress
 from operator import attrgetter, is_, itemgetter
 from typing import Any, TypeAlias
@@ -431,8 +432,7 @@ class Binding:
             self._wrote()
             self.done, self.cut = step, ""
         except BaseException as error:
-            cut_by = error
-            through_interrupts(lambda: self._complete(step, finite, cut_by))
+            through_interrupts(partial(self._complete, step, finite, error))
             raise
 
     def _complete(self, step: int, finite: Finite, error: BaseException) -> None:

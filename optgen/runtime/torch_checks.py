@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass  # pyrigh
 
 from optgen.errors import BackendError, GradientError, HyperError, UsageError, suggest
 from optgen.runtime import gpu_device
-from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo, mentions
+from optgen.runtime.rule_info import HyperInfo, HyperValue, RuleInfo
 from optgen.runtime.torch_storage import DTYPES, computed
 
 #: Types of the devices whose parameters some backend serves.
@@ -101,8 +101,7 @@ def require(rule: RuleInfo, hypers: Mapping[str, HyperValue], where: str) -> Non
     """Refuses values that break a condition between hyper-parameters."""
     for requirement in rule.require:
         if not requirement.holds(hypers):
-            read = [h for h in rule.hypers if mentions(requirement.text, h.name)]
-            values = ", ".join(f"{h.argument} = {hypers[h.name]!r}" for h in read)
+            values = ", ".join(f"{h.argument} = {hypers[h.name]!r}" for h in rule.read_by(requirement.text))
             raise HyperError(f"{where} breaks the condition {requirement.text} ({values})")
 
 

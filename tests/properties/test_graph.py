@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 import optgen.jax
+from optgen.runtime.modules import INTERPRETERS
 from tests.oracle.streams import Array
 from tests.programs import lines_of
 from tests.properties.graph import PROPERTIES, Engine, Net, ReferenceStepper, TorchStepper, hold
 
-#: The variable that asks for the simulator of a device.
-SIMULATED = {"triton": {"TRITON_INTERPRET": "1"}, "numba-cuda": {"NUMBA_ENABLE_CUDASIM": "1"}}
 pytestmark = pytest.mark.filterwarnings("ignore:.*direction of descent")
 
 
@@ -64,5 +63,5 @@ def test_a_property(name: str, engine: str) -> None:
 def test_all_properties_in_a_simulator(backend: str, library: str) -> None:
     """Which is chosen on import, and needs a process of its own."""
     pytest.importorskip(library)
-    (found,) = lines_of("tests.properties.graph_simulated", [backend], SIMULATED[backend], without="TRITON_")
+    (found,) = lines_of("tests.properties.graph_simulated", [backend], {INTERPRETERS[backend]: "1"}, without="TRITON_")
     assert json.loads(found) == {}
