@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float64, generated from nested.yaml.
 
-spec 46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22
+spec bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,7 +44,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': '46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22',
+ 'digest': 'bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,
@@ -99,6 +99,7 @@ MANIFEST = {'abi': 1,
                        'one_minus_medium_term_decay',
                        'long_term_decay',
                        'one_minus_long_term_decay',
+                       'gt',
                        'count',
                        'count_plus_constant',
                        'exp_over_exp_plus_exp_plus_exp',
@@ -116,7 +117,12 @@ MANIFEST = {'abi': 1,
             'matrix': [],
             'row': [],
             'col': []},
- 'totals': [{'name': 'sum_g_s', 'op': 'sum'}, {'name': 'sum_g_m', 'op': 'sum'}, {'name': 'sum_g_l', 'op': 'sum'}],
+ 'totals': [{'name': 'sum_acc_s', 'op': 'sum'},
+            {'name': 'sum_acc_m', 'op': 'sum'},
+            {'name': 'sum_acc_l', 'op': 'sum'},
+            {'name': 'sum_g_s', 'op': 'sum'},
+            {'name': 'sum_g_m', 'op': 'sum'},
+            {'name': 'sum_g_l', 'op': 'sum'}],
  'matrix': 'units',
  'tiled': False,
  'graph': False,
@@ -163,7 +169,7 @@ MANIFEST = {'abi': 1,
                'slots': ['s', 'm', 'l', 'v'],
                'sweeps': [{'function': 'due_not_k_gt_1_sweep_1',
                            'streams': [['slot', 2, 'r'], ['slot', 1, 'r'], ['slot', 3, 'r'], ['slot', 4, 'r']],
-                           'totals': [0, 1, 2]},
+                           'totals': [3, 4, 5]},
                           {'function': 'due_not_k_gt_1_sweep_2',
                            'streams': [['slot', 2, 'rw'],
                                        ['slot', 1, 'r'],
@@ -188,6 +194,7 @@ def not_due_sweep_1(n, streams, scalars, totals):
     one_minus_medium_term_decay = f8(scalars[3])
     long_term_decay = f8(scalars[4])
     one_minus_long_term_decay = f8(scalars[5])
+    gt = f8(scalars[6])
     for i in range(n):
         s = s_at[i]
         s_1 = f8(s)
@@ -203,8 +210,8 @@ def not_due_sweep_1(n, streams, scalars, totals):
         # l = long_term_decay*l + (1 - long_term_decay)*h
         l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
-        # acc = acc + g
-        acc_new = acc + g
+        # acc = where(count > 0, acc + g, g)
+        acc_new = acc + g if gt != 0.0 else g
         acc_at[i] = acc_new
         l_at[i] = f4(l_new)
         m_at[i] = f4(m_new)
@@ -224,10 +231,11 @@ def due_k_gt_1_sweep_1(n, streams, scalars, totals):
     one_minus_medium_term_decay = f8(scalars[3])
     long_term_decay = f8(scalars[4])
     one_minus_long_term_decay = f8(scalars[5])
-    count_plus_constant = f8(scalars[7])
-    sum_g_s = f8(0)
-    sum_g_m = f8(0)
-    sum_g_l = f8(0)
+    count_plus_constant = f8(scalars[8])
+    gt = f8(scalars[6])
+    sum_acc_s = f8(0)
+    sum_acc_m = f8(0)
+    sum_acc_l = f8(0)
     for i in range(n):
         s = s_at[i]
         s_1 = f8(s)
@@ -243,15 +251,15 @@ def due_k_gt_1_sweep_1(n, streams, scalars, totals):
         # l = long_term_decay*l + (1 - long_term_decay)*h
         l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
-        # g = (acc + g)/(count + 1)
-        g_new = (acc + g) / count_plus_constant
+        # acc = where(count > 0, (acc + g)/(count + 1), g)
+        acc_new = (acc + g) / count_plus_constant if gt != 0.0 else g
         # score = [dot(g, s, over="tensor"), dot(g, m, over="tensor"), dot(g, l, over="tensor")]
-        sum_g_s = add_reassoc(sum_g_s, g_new * s_new)
-        sum_g_m = add_reassoc(sum_g_m, g_new * m_new)
-        sum_g_l = add_reassoc(sum_g_l, g_new * l_new)
-    totals[0] = totals[0] + f8(sum_g_s)
-    totals[1] = totals[1] + f8(sum_g_m)
-    totals[2] = totals[2] + f8(sum_g_l)
+        sum_acc_s = add_reassoc(sum_acc_s, acc_new * s_new)
+        sum_acc_m = add_reassoc(sum_acc_m, acc_new * m_new)
+        sum_acc_l = add_reassoc(sum_acc_l, acc_new * l_new)
+    totals[0] = totals[0] + f8(sum_acc_s)
+    totals[1] = totals[1] + f8(sum_acc_m)
+    totals[2] = totals[2] + f8(sum_acc_l)
 
 
 @segment
@@ -269,16 +277,17 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
     one_minus_medium_term_decay = f8(scalars[3])
     long_term_decay = f8(scalars[4])
     one_minus_long_term_decay = f8(scalars[5])
-    count_plus_constant = f8(scalars[7])
-    exp_over_exp_plus_exp_plus_exp = f8(scalars[8])
-    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[9])
-    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[10])
-    beta2 = f8(scalars[11])
-    one_minus_beta2 = f8(scalars[12])
-    inverse_one_minus_beta2_to_t = f8(scalars[13])
-    eps = f8(scalars[14])
-    weight_decay = f8(scalars[15])
-    rate = f8(scalars[16])
+    count_plus_constant = f8(scalars[8])
+    gt = f8(scalars[6])
+    exp_over_exp_plus_exp_plus_exp = f8(scalars[9])
+    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[10])
+    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[11])
+    beta2 = f8(scalars[12])
+    one_minus_beta2 = f8(scalars[13])
+    inverse_one_minus_beta2_to_t = f8(scalars[14])
+    eps = f8(scalars[15])
+    weight_decay = f8(scalars[16])
+    rate = f8(scalars[17])
     for i in range(n):
         s = s_at[i]
         s_1 = f8(s)
@@ -294,10 +303,10 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
         # l = long_term_decay*l + (1 - long_term_decay)*h
         l_new = long_term_decay * l_1 + one_minus_long_term_decay * g
         acc = acc_at[i]
-        # g = (acc + g)/(count + 1)
-        g_new = (acc + g) / count_plus_constant
+        # acc = where(count > 0, (acc + g)/(count + 1), g)
+        acc_new = (acc + g) / count_plus_constant if gt != 0.0 else g
         # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
-        c = 0.5 * g_new + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new + exp_over_exp_plus_exp_plus_exp_2 * m_new + exp_over_exp_plus_exp_plus_exp_3 * l_new)
+        c = 0.5 * acc_new + 0.5 * (exp_over_exp_plus_exp_plus_exp * s_new + exp_over_exp_plus_exp_plus_exp_2 * m_new + exp_over_exp_plus_exp_plus_exp_3 * l_new)
         v = v_at[i]
         # v = beta2*v + (1 - beta2)*c**2
         v_new = beta2 * v + one_minus_beta2 * (c * c)
@@ -306,7 +315,7 @@ def due_k_gt_1_sweep_2(n, streams, scalars, totals):
         param = param_at[i]
         # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
         param_new = param - rate * (d + weight_decay * param)
-        acc_at[i] = 0.0
+        acc_at[i] = acc_new
         l_at[i] = f4(l_new)
         m_at[i] = f4(m_new)
         param_at[i] = param_new
@@ -366,15 +375,15 @@ def due_not_k_gt_1_sweep_2(n, streams, scalars, totals):
     one_minus_medium_term_decay = f8(scalars[3])
     long_term_decay = f8(scalars[4])
     one_minus_long_term_decay = f8(scalars[5])
-    exp_over_exp_plus_exp_plus_exp = f8(scalars[8])
-    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[9])
-    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[10])
-    beta2 = f8(scalars[11])
-    one_minus_beta2 = f8(scalars[12])
-    inverse_one_minus_beta2_to_t = f8(scalars[13])
-    eps = f8(scalars[14])
-    weight_decay = f8(scalars[15])
-    rate = f8(scalars[16])
+    exp_over_exp_plus_exp_plus_exp = f8(scalars[9])
+    exp_over_exp_plus_exp_plus_exp_2 = f8(scalars[10])
+    exp_over_exp_plus_exp_plus_exp_3 = f8(scalars[11])
+    beta2 = f8(scalars[12])
+    one_minus_beta2 = f8(scalars[13])
+    inverse_one_minus_beta2_to_t = f8(scalars[14])
+    eps = f8(scalars[15])
+    weight_decay = f8(scalars[16])
+    rate = f8(scalars[17])
     for i in range(n):
         s = s_at[i]
         s_1 = f8(s)
@@ -412,7 +421,7 @@ def stage_0_tensor(ctx, begin, end):
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 28)
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 19)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     step = f8_stream(ctx[STEP], 1)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
@@ -431,9 +440,11 @@ def stage_0_tensor(ctx, begin, end):
             long_term_decay = hyper[t, 6]
             # l = long_term_decay*l + (1 - long_term_decay)*h
             tensor_value[t, 5] = 1.0 - long_term_decay  # one_minus_long_term_decay
+            # acc = where(count > 0, acc + g, g)
+            tensor_value[t, 6] = (1.0 if count > 0.0 else 0.0)  # gt
             # count = count + 1
             count_1 = count + 1.0
-            tensor_value[t, 6] = count_1  # count
+            tensor_value[t, 7] = count_1  # count
             tensor_value[t, 0] = short_term_decay
             tensor_value[t, 2] = medium_term_decay
             tensor_value[t, 4] = long_term_decay
@@ -448,16 +459,17 @@ def stage_0_tensor(ctx, begin, end):
             long_term_decay_1 = hyper[t, 6]
             # l = long_term_decay*l + (1 - long_term_decay)*h
             tensor_value[t, 5] = 1.0 - long_term_decay_1  # one_minus_long_term_decay
-            # g = (acc + g)/(count + 1)
-            tensor_value[t, 7] = count_2 + 1.0  # count_plus_constant
+            # acc = where(count > 0, (acc + g)/(count + 1), g)
+            tensor_value[t, 6] = (1.0 if count_2 > 0.0 else 0.0)  # gt
+            tensor_value[t, 8] = count_2 + 1.0  # count_plus_constant
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            tensor_value[t, 17] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            tensor_value[t, 18] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
             beta2 = hyper[t, 2]
             # v = beta2*v + (1 - beta2)*c**2
-            tensor_value[t, 12] = 1.0 - beta2  # one_minus_beta2
+            tensor_value[t, 13] = 1.0 - beta2  # one_minus_beta2
             updates = f8(load_f4(address[t, 8])) + 1.0
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
-            tensor_value[t, 13] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
+            tensor_value[t, 14] = 1.0 / -np.expm1(updates * np.log(beta2))  # inverse_one_minus_beta2_to_t
             steps_per_epoch = hyper[t, 22]
             # length = maximum(steps_per_epoch, 1)
             length = maximum(steps_per_epoch, 1.0)
@@ -479,15 +491,15 @@ def stage_0_tensor(ctx, begin, end):
             lr = hyper[t, 0]
             # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
             rate = lr * (1.0 if (steps_per_epoch == 0.0) | (warm_end <= i_1) & (i_1 < hold_end) else (rise if i_1 < warm_end else fall))
-            tensor_value[t, 16] = rate
+            tensor_value[t, 17] = rate
             tensor_value[t, 0] = short_term_decay_1  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_1  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_1  # long_term_decay
-            tensor_value[t, 11] = beta2
+            tensor_value[t, 12] = beta2
             eps = hyper[t, 3]
-            tensor_value[t, 14] = eps
+            tensor_value[t, 15] = eps
             weight_decay = hyper[t, 21]
-            tensor_value[t, 15] = weight_decay
+            tensor_value[t, 16] = weight_decay
         elif variant[t] == 2:
             short_term_decay_2 = hyper[t, 4]
             # s = short_term_decay*s + (1 - short_term_decay)*h
@@ -499,13 +511,13 @@ def stage_0_tensor(ctx, begin, end):
             # l = long_term_decay*l + (1 - long_term_decay)*h
             tensor_value[t, 5] = 1.0 - long_term_decay_2  # one_minus_long_term_decay
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            tensor_value[t, 17] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
+            tensor_value[t, 18] = np.sqrt(meta[t, 0] + 1e-08)  # root_numel_plus_constant
             beta2_1 = hyper[t, 2]
             # v = beta2*v + (1 - beta2)*c**2
-            tensor_value[t, 12] = 1.0 - beta2_1  # one_minus_beta2
+            tensor_value[t, 13] = 1.0 - beta2_1  # one_minus_beta2
             updates_1 = f8(load_f4(address[t, 8])) + 1.0
             # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
-            tensor_value[t, 13] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
+            tensor_value[t, 14] = 1.0 / -np.expm1(updates_1 * np.log(beta2_1))  # inverse_one_minus_beta2_to_t
             steps_per_epoch_1 = hyper[t, 22]
             # length = maximum(steps_per_epoch, 1)
             length_1 = maximum(steps_per_epoch_1, 1.0)
@@ -527,24 +539,24 @@ def stage_0_tensor(ctx, begin, end):
             lr_1 = hyper[t, 0]
             # rate = lr*where(steps_per_epoch == 0 or (warm_end <= i and i < hold_end), 1, where(i < warm_end, rise, fall))
             rate_1 = lr_1 * (1.0 if (steps_per_epoch_1 == 0.0) | (warm_end_1 <= i_2) & (i_2 < hold_end_1) else (rise_1 if i_2 < warm_end_1 else fall_1))
-            tensor_value[t, 16] = rate_1  # rate
+            tensor_value[t, 17] = rate_1  # rate
             tensor_value[t, 0] = short_term_decay_2  # short_term_decay
             tensor_value[t, 2] = medium_term_decay_2  # medium_term_decay
             tensor_value[t, 4] = long_term_decay_2  # long_term_decay
-            tensor_value[t, 11] = beta2_1  # beta2
+            tensor_value[t, 12] = beta2_1  # beta2
             eps_1 = hyper[t, 3]
-            tensor_value[t, 14] = eps_1  # eps
+            tensor_value[t, 15] = eps_1  # eps
             weight_decay_1 = hyper[t, 21]
-            tensor_value[t, 15] = weight_decay_1  # weight_decay
+            tensor_value[t, 16] = weight_decay_1  # weight_decay
 
 
 @stage
 def stage_1_tensor(ctx, begin, end):
     members = i8_stream(ctx[MEMBERS], ctx[MEMBER_COUNT])
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
-    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 18)
+    tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 19)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 3)
+    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 6)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
@@ -552,33 +564,33 @@ def stage_1_tensor(ctx, begin, end):
             continue
         if variant[t] == 0:
             if mode[t] == ACTIVE:
-                store_i8(address[t, 7], i8(tensor_value[t, 6]))
+                store_i8(address[t, 7], i8(tensor_value[t, 7]))
         elif variant[t] == 1:
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            x = tensor_total[t, 0] / tensor_value[t, 17]
-            x_1 = tensor_total[t, 1] / tensor_value[t, 17]
-            x_2 = tensor_total[t, 2] / tensor_value[t, 17]
+            x = tensor_total[t, 0] / tensor_value[t, 18]
+            x_1 = tensor_total[t, 1] / tensor_value[t, 18]
+            x_2 = tensor_total[t, 2] / tensor_value[t, 18]
             x_3 = maximum(maximum(x, x_1), x_2)
             x_4 = np.exp(x - x_3)
             x_5 = np.exp(x_1 - x_3)
             x_6 = np.exp(x_2 - x_3)
             x_7 = x_4 + x_5 + x_6
-            tensor_value[t, 8] = x_4 / x_7  # exp_over_exp_plus_exp_plus_exp
-            tensor_value[t, 9] = x_5 / x_7  # exp_over_exp_plus_exp_plus_exp_2
-            tensor_value[t, 10] = x_6 / x_7  # exp_over_exp_plus_exp_plus_exp_3
+            tensor_value[t, 9] = x_4 / x_7  # exp_over_exp_plus_exp_plus_exp
+            tensor_value[t, 10] = x_5 / x_7  # exp_over_exp_plus_exp_plus_exp_2
+            tensor_value[t, 11] = x_6 / x_7  # exp_over_exp_plus_exp_plus_exp_3
         elif variant[t] == 2:
             # w = softmax(score/sqrt(numel(param) + 1e-8))
-            x_8 = tensor_total[t, 0] / tensor_value[t, 17]
-            x_9 = tensor_total[t, 1] / tensor_value[t, 17]
-            x_10 = tensor_total[t, 2] / tensor_value[t, 17]
+            x_8 = tensor_total[t, 3] / tensor_value[t, 18]
+            x_9 = tensor_total[t, 4] / tensor_value[t, 18]
+            x_10 = tensor_total[t, 5] / tensor_value[t, 18]
             x_11 = maximum(maximum(x_8, x_9), x_10)
             x_12 = np.exp(x_8 - x_11)
             x_13 = np.exp(x_9 - x_11)
             x_14 = np.exp(x_10 - x_11)
             x_15 = x_12 + x_13 + x_14
-            tensor_value[t, 8] = x_12 / x_15  # exp_over_exp_plus_exp_plus_exp
-            tensor_value[t, 9] = x_13 / x_15  # exp_over_exp_plus_exp_plus_exp_2
-            tensor_value[t, 10] = x_14 / x_15  # exp_over_exp_plus_exp_plus_exp_3
+            tensor_value[t, 9] = x_12 / x_15  # exp_over_exp_plus_exp_plus_exp
+            tensor_value[t, 10] = x_13 / x_15  # exp_over_exp_plus_exp_plus_exp_2
+            tensor_value[t, 11] = x_14 / x_15  # exp_over_exp_plus_exp_plus_exp_3
 
 
 @stage

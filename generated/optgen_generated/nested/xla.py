@@ -1,6 +1,6 @@
 """The rule nested as plain JAX functions, generated from nested.yaml.
 
-spec 46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22
+spec bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842
 made by: optgen build nested --backend xla --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -75,8 +75,8 @@ def not_due(s, m, l, acc, count, g, short_term_decay, medium_term_decay, long_te
     m_new = medium_term_decay * m + (1 - medium_term_decay) * g
     # l = long_term_decay*l + (1 - long_term_decay)*h
     l_new = long_term_decay * l + (1 - long_term_decay) * g
-    # acc = acc + g
-    acc_new = acc + g
+    # acc = where(count > 0, acc + g, g)
+    acc_new = jnp.where(count > 0, acc + g, g)
     # count = count + 1
     count_new = count + 1
     return s_new, m_new, l_new, acc_new, count_new
@@ -121,20 +121,20 @@ def due_k_gt_1(
     m_new = medium_term_decay * m + (1 - medium_term_decay) * g
     # l = long_term_decay*l + (1 - long_term_decay)*h
     l_new = long_term_decay * l + (1 - long_term_decay) * g
-    # g = (acc + g)/(count + 1)
-    g_new = (acc + g) / (count + 1)
+    # acc = where(count > 0, (acc + g)/(count + 1), g)
+    acc_new = jnp.where(count > 0, (acc + g) / (count + 1), g)
     # w = softmax(score/sqrt(numel(param) + 1e-8))
     sqrt_1 = sqrt(numel + 1e-08)
-    div = divide(sum_of(g_new * s_new), sqrt_1)
-    div_1 = divide(sum_of(g_new * m_new), sqrt_1)
-    div_2 = divide(sum_of(g_new * l_new), sqrt_1)
+    div = divide(sum_of(acc_new * s_new), sqrt_1)
+    div_1 = divide(sum_of(acc_new * m_new), sqrt_1)
+    div_2 = divide(sum_of(acc_new * l_new), sqrt_1)
     maximum_1 = maximum(maximum(div, div_1), div_2)
     exp_1 = exp(div - maximum_1)
     exp_2 = exp(div_1 - maximum_1)
     exp_3 = exp(div_2 - maximum_1)
     add = exp_1 + exp_2 + exp_3
     # c = 0.5*g + 0.5*(w[0]*s + w[1]*m + w[2]*l)
-    c = 0.5 * g_new + 0.5 * (divide(exp_1, add) * s_new + divide(exp_2, add) * m_new + divide(exp_3, add) * l_new)
+    c = 0.5 * acc_new + 0.5 * (divide(exp_1, add) * s_new + divide(exp_2, add) * m_new + divide(exp_3, add) * l_new)
     # v = beta2*v + (1 - beta2)*c**2
     v_new = beta2 * v + (1 - beta2) * (c * c)
     # d = c/(sqrt(top_v/(1 - beta2**e)) + eps)
@@ -156,7 +156,7 @@ def due_k_gt_1(
     # param = param - rate*(d + where(compat == "ours", weight_decay, 0)*param)
     param_new = param - rate * (d + weight_decay * param)
     constant = 0
-    return param_new, s_new, m_new, l_new, v_new, constant
+    return param_new, s_new, m_new, l_new, v_new, acc_new, constant
 
 
 def is_due_not_k_gt_1(
@@ -235,7 +235,7 @@ def due_not_k_gt_1(
 
 PROGRAM = Program(
     rule="nested",
-    digest="46bfa0bb9db8ab8894d117d23922254a73ae46b653e64e22da24d379bf4f7f22",
+    digest="bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842",
     settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,
@@ -261,9 +261,9 @@ PROGRAM = Program(
             "due_k_gt_1",
             is_due_k_gt_1, ("interval", "auto_schedule", "layer_interval", "default_interval", "reverse_depth_order", "depth", "max_interval", "step", "warmup_steps"),
             (
-                Each("tensor", due_k_gt_1, ("param", "s", "m", "l", "v", "acc", "count", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "lr_decay_fraction", "lr", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new", "constant")),
+                Each("tensor", due_k_gt_1, ("param", "s", "m", "l", "v", "acc", "count", "g", "step", "short_term_decay", "medium_term_decay", "long_term_decay", "numel", "beta2", "t", "eps", "steps_per_epoch", "lr_warmup_fraction", "lr_hold_fraction", "lr_warmup_start_fraction", "lr_min_fraction", "lr_decay_fraction", "lr", "weight_decay"), ("param_new", "s_new", "m_new", "l_new", "v_new", "acc_new", "constant")),
             ),
-            {"param": "param_new", "s": "s_new", "m": "m_new", "l": "l_new", "v": "v_new", "acc": "constant", "count": "constant"},
+            {"param": "param_new", "s": "s_new", "m": "m_new", "l": "l_new", "v": "v_new", "acc": "acc_new", "count": "constant"},
             True,
         ),
         Variant(
