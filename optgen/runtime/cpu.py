@@ -28,8 +28,8 @@ A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory 
 ===============================  =================================================================================
 ``segment stage select``         decorators: C functions of the three signatures, compiled at import, cached on disk
 ``f4 f8 i8``                     the scalar types (``np.float32``, ``np.float64``, ``np.int64``)
-``f4_stream(address, n)``        1-d array of n float32 at an address; ``f8_stream``, ``i8_stream`` likewise
-``f8_table(address, rows, cols)``  2-d array, C-contiguous; ``i8_table`` likewise
+``f4_stream(address, n)``        n float32 at an address; ``f8_stream``, ``i8_stream`` likewise
+``f8_table(address, rows, cols)``  rows of float64, read as ``table[row, column]``; ``i8_table`` likewise
 ``load_f4(address)``             one float32; ``load_f8``, ``load_i8`` likewise
 ``store_f4(address, x)``         ``store_f8``, ``store_i8`` likewise
 ``f4_near(streams, k)``          a tensor and its neighbours: the five addresses from ``streams[k]``; ``f8_near``
@@ -42,13 +42,15 @@ A kernel receives addresses (see :mod:`optgen.runtime.abi`) and looks at memory 
 """
 
 # numba asks for these argument names whether they are used or not.
-# ruff: noqa: ARG001
+# ruff: noqa: ARG001, ARG002
 # numba has no type information: everything that touches it here is unknown to the checker.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false
+# pyright: reportOptionalCall=false, reportUntypedClassDecorator=false
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
@@ -56,7 +58,8 @@ import numpy as np
 from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
-from numba.np.arrayobj import make_array, populate_array
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
 
 from optgen.runtime.abi import Mode, Word
 from optgen.runtime.native import Native, native
@@ -159,41 +162,91 @@ def select(function: Callable[..., None]) -> Compiled:
     return _c_function(function, STAGE_SIGNATURE)
 
 
-def view_of(element: Any, ndim: int) -> Native:
-    """An intrinsic ``(address, *lengths) -> array`` that only fills in the array's structure."""
-    array = types.Array(element, ndim, "C")
-    item = element.bitwidth // 8
+class Table(types.Type):
+    """Rows of so many items at an address, read and written as ``table[row, column]``.
+
+    Of an array of numba's own it takes a fifth of a module's compile time to say that indices may be negative and
+    memory may be shared.
+    """
+
+    def __init__(self, element: Any) -> None:
+        super().__init__(f"table({element})")
+        self.element = element
+        self.pointer = types.CPointer(element)
+
+
+_PLACE = types.UniTuple(types.int64, 2)
+
+
+@register_model(Table)
+class _TableModel(models.StructModel):
+    def __init__(self, manager: object, kind: Table) -> None:
+        super().__init__(manager, kind, [("address", kind.pointer), ("cols", types.int64)])
+
+
+@infer_global(operator.getitem)
+class _TypeOfItem(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(args[0].element, args[0], _PLACE) if isinstance(args[0], Table) else None
+
+
+@infer_global(operator.setitem)
+class _TypeOfStore(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(types.none, args[0], _PLACE, args[0].element) if isinstance(args[0], Table) else None
+
+
+def _item(context, builder, kind, args):
+    table = cgutils.create_struct_proxy(kind.args[0])(context, builder, args[0])
+    row, column = cgutils.unpack_tuple(builder, args[1], 2)
+    return builder.gep(table.address, [builder.add(builder.mul(row, table.cols), column)])
+
+
+@lower_builtin(operator.getitem, Table, _PLACE)
+def _load_item(context, builder, kind, args):
+    return builder.load(_item(context, builder, kind, args))
+
+
+@lower_builtin(operator.setitem, Table, _PLACE, types.Any)
+def _store_item(context, builder, kind, args):
+    builder.store(args[2], _item(context, builder, kind, args))
+    return context.get_dummy_value()
+
+
+def stream_of(element: Any) -> Native:
+    """An intrinsic ``(address, length) -> pointer``."""
+    pointer = types.CPointer(element)
 
     def codegen(context, builder, signature, args):
-        view = make_array(array)(context, builder)
-        lengths = args[1:]
-        strides = [context.get_constant(types.intp, item)]
-        for length in reversed(lengths[1:]):
-            strides.insert(0, builder.mul(strides[0], length))
-        populate_array(
-            view,
-            data=builder.inttoptr(args[0], view.data.type),
-            shape=cgutils.pack_array(builder, lengths),
-            strides=cgutils.pack_array(builder, strides),
-            itemsize=context.get_constant(types.intp, item),
-            meminfo=None,
-        )
-        return view._getvalue()
+        return builder.inttoptr(args[0], context.get_value_type(pointer))
 
     def stream(typingctx, address, n):
-        return array(types.int64, types.int64), codegen
+        return pointer(types.int64, types.int64), codegen
+
+    return native(stream)
+
+
+def _table_of(element: Any) -> Native:
+    """An intrinsic ``(address, rows, cols) -> Table``."""
+    kind = Table(element)
+
+    def codegen(context, builder, signature, args):
+        table = cgutils.create_struct_proxy(kind)(context, builder)
+        table.address = builder.inttoptr(args[0], context.get_value_type(kind.pointer))
+        table.cols = args[2]
+        return table._getvalue()
 
     def table(typingctx, address, rows, cols):
-        return array(types.int64, types.int64, types.int64), codegen
+        return kind(types.int64, types.int64, types.int64), codegen
 
-    return native(stream if ndim == 1 else table)
+    return native(table)
 
 
-f4_stream = view_of(types.float32, 1)
-f8_stream = view_of(types.float64, 1)
-i8_stream = view_of(types.int64, 1)
-f8_table = view_of(types.float64, 2)
-i8_table = view_of(types.int64, 2)
+f4_stream = stream_of(types.float32)
+f8_stream = stream_of(types.float64)
+i8_stream = stream_of(types.int64)
+f8_table = _table_of(types.float64)
+i8_table = _table_of(types.int64)
 
 
 def _load(element: Any) -> Native:

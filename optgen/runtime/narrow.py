@@ -27,13 +27,13 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 
-from optgen.runtime.cpu import view_of
+from optgen.runtime.cpu import stream_of
 from optgen.runtime.native import Native, native
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _F16, _F32 = ir.HalfType(), ir.FloatType()
 
-b2_stream = f2_stream = u2_stream = view_of(types.uint16, 1)
+b2_stream = f2_stream = u2_stream = stream_of(types.uint16)
 
 #: Writes one conversion: (builder, value) to value.
 Write = Callable[[Any, Any], Any]
