@@ -239,8 +239,9 @@ class _Run:
                 decisive = function is Function.OR
                 if decisive in truth:
                     return self.emit.number(decisive)
-                if None in truth and (not decisive) in truth:
-                    return args[truth.index(None)]
+                open_ = [arg for arg, known in zip(args, truth, strict=True) if known is None]
+                if len(open_) < 2:
+                    return open_[0] if open_ else self.emit.number(not decisive)
             case Function.WHERE if truth[0] is not None:
                 return args[1] if truth[0] else args[2]
             case _:

@@ -33,7 +33,7 @@ BREAKS = {
     "a neighbour too much": ("neat", "g = g - mu*LG", "g = g - 1.0001*mu*LG"),
     "less conflict": ("neat", "share = 1/(1 + kappa*c)", "share = 1/(1 + 0.9999*kappa*c)"),
     "another blend": ("nested", "c = 0.5*g + 0.5*(w[0]*s", "c = 0.5*g + 0.5*(1.0001*w[0]*s"),
-    "no mean": ("nested", "g = (acc + g)/(count + 1)", "g = (acc + g)/(count + 1.0001)"),
+    "no mean": ("nested", "(acc + g)/(count + 1)", "(acc + g)/(count + 1.0001)"),
     "no dampening": ("sgd", "where(t == 1, 1, 1 - dampening)*g", "(1 - dampening)*g"),
 }
 

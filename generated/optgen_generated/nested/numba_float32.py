@@ -1,6 +1,6 @@
 """Kernels of the rule nested in float32, generated from nested.yaml.
 
-spec bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842
+spec 08bc39dba2f73437abd337fa74774a8019ce4118ff2c207b197e7c36ba2e3892
 made by: optgen build nested --backend numba --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -44,7 +44,7 @@ from optgen.runtime.cpu import (
 MANIFEST = {'abi': 1,
  'rule': 'nested',
  'class': 'Nested',
- 'digest': 'bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842',
+ 'digest': '08bc39dba2f73437abd337fa74774a8019ce4118ff2c207b197e7c36ba2e3892',
  'backend': 'numba',
  'settled': {'accumulate_gradients': True,
              'amsgrad': False,

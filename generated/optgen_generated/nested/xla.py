@@ -1,6 +1,6 @@
 """The rule nested as plain JAX functions, generated from nested.yaml.
 
-spec bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842
+spec 08bc39dba2f73437abd337fa74774a8019ce4118ff2c207b197e7c36ba2e3892
 made by: optgen build nested --backend xla --set accumulate_gradients=true --set amsgrad=false --set attention_score=dot --set compat=ours --set maximize=false --set memory_blend_mode=attention --set schedule_curve=cosine
 """
 
@@ -235,7 +235,7 @@ def due_not_k_gt_1(
 
 PROGRAM = Program(
     rule="nested",
-    digest="bd590e14ae34b10b20727eeb60dcf58585f41eb24b3181ac5cda10d95d524842",
+    digest="08bc39dba2f73437abd337fa74774a8019ce4118ff2c207b197e7c36ba2e3892",
     settled={"accumulate_gradients": True, "amsgrad": False, "attention_score": 'dot', "compat": 'ours', "maximize": False, "memory_blend_mode": 'attention', "schedule_curve": 'cosine', "use_gradient_compression and compression_rank > 0": False},
     matrix="units",
     vectors=False,
