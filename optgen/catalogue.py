@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from optgen.paths import specs_dir
+from optgen.runtime.home import GENERATED
 from optgen.spec.loader import digest, load, shipped
 from optgen.spec.model import Spec
 from optgen.spec.source import Source
 
-#: File of the package of generated code, and the package.
-FILE, PACKAGE = "rules.json", "optgen_generated"
+#: File of the package of generated code.
+FILE = "rules.json"
 
 
 class Entry(TypedDict):
@@ -57,7 +58,7 @@ def entries() -> Iterator[Entry]:
 
 
 def _kept() -> list[Entry]:
-    found = importlib.util.find_spec(PACKAGE)
+    found = importlib.util.find_spec(GENERATED)
     if found is None or found.origin is None:
         return []
     try:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from optgen.errors import suggest
-
-# Joined so that the layering stays visible: nothing here is imported before a name is asked for.
-_PACKAGE = "optgen_generated"
+from optgen.runtime.home import GENERATED
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ class Namespace:
 
     def generated(self) -> ModuleType:
         """The generated module. ImportError says what is missing and how it is had."""
-        name = f"{_PACKAGE}.{self.framework}"
+        name = f"{GENERATED}.{self.framework}"
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name in self.needs:
                 extra = f"pip install optgen[{self.framework}]"
                 raise ImportError(f"{self.module} needs {self.title}: {extra}") from error
-            if error.name not in (name, _PACKAGE):
+            if error.name not in (name, GENERATED):
                 raise
             raise ImportError(
                 f"the generated optimizers ({name}) are missing: in a checkout write them with `make generated`, "

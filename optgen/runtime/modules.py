@@ -122,25 +122,43 @@ def array_file_name(rule: RuleInfo, settled: Settled, kind: str) -> str:
 
 def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers) -> Module:
     """The kernel module for these choices; compiled if no folder holds it. BackendError if it cannot be had."""
+    shipped = _shipped(rule, settled, dtype, backend)
     if rule.folder:
         built = Path(rule.folder) / file_name(rule, settled, dtype, backend)
-        if built.is_file() and (module := _loaded(str(built))).manifest["digest"] == rule.digest:
+        if (module := _stored(built, shipped)) and module.manifest["digest"] == rule.digest:
             return _checked(module, rule, settled)
     if not rule.origin:
         raise BackendError(_not_built(rule, settled, dtype, backend, hypers))
     about = _about(rule, settled, dtype, backend)
     for folder in cache.folders(cache.KERNELS):
-        if module := _cached(folder / cache.key(rule.name, about) / f"{_stem(dtype, backend)}.py"):
+        if module := _cached(folder / cache.key(rule.name, about) / f"{_stem(dtype, backend)}.py", shipped):
             return _checked(module, rule, settled)
     return _checked(_compiled(rule, settled, dtype, backend, hypers, about), rule, settled)
 
 
-def _cached(path: Path) -> Module | None:
-    """The module in a file, None where there is none (any more: another process may clear the cache)."""
+def _shipped(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> Path | None:
+    """Where the generated package would hold a module; None outside of optgen and without that package."""
+    found = None if home.STANDALONE else importlib.util.find_spec(home.GENERATED)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0], rule.name, file_name(rule, settled, dtype, backend))
+
+
+def _stored(path: Path, same: Path | None) -> Module | None:
+    """The module in a file; None where there is none.
+
+    From another file, if that holds the same to the byte: machine code is kept beside a file, and is made once.
+    """
     if not path.is_file():
         return None
+    twin = same is not None and same != path and same.is_file() and same.read_bytes() == path.read_bytes()
+    return _loaded(str(same if twin else path))
+
+
+def _cached(path: Path, same: Path | None) -> Module | None:
+    """As `_stored`; None also where the file is there no more: another process may clear the cache."""
     try:
-        return _loaded(str(path))
+        return _stored(path, same)
     except (BackendError, FileNotFoundError):
         if path.is_file():
             raise
@@ -196,7 +214,8 @@ def _compiled(
     entry = cache.key(rule.name, about)
     name = f"{_stem(dtype, backend)}.py"
     for _ in range(cache.ATTEMPTS):
-        if module := _cached(cache.store(cache.KERNELS, entry, name, source, about)):
+        stored = cache.store(cache.KERNELS, entry, name, source, about)
+        if module := _cached(stored, _shipped(rule, settled, dtype, backend)):
             return module
     raise BackendError(f"the cache {cache.folders(cache.KERNELS)[0]} is cleared faster than kernels are read from it")
 

@@ -31,7 +31,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "head.weight": (263,),
     "tail.weight": (3, 261),
 }
-STEPS = 3
+STEPS = 2
 
 
 def simulate() -> None:

@@ -31,7 +31,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "head.weight": (2100,),
     "tail.weight": (3, 300),
 }
-STEPS = 3
+STEPS = 2
 
 
 FENCE = Fence()

@@ -133,13 +133,13 @@ def test_every_rule(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "given", "dtype"), CHOICES, ids=_id)
 def test_every_choice(name: str, given: dict[str, Setting], dtype: str) -> None:
-    agrees(compare(name, dtype=dtype, shapes=SMALL, hypers=given, steps=8, seed=1))
+    agrees(compare(name, dtype=dtype, shapes=SMALL, hypers=given, steps=5, seed=1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "given"), GRAPHS, ids=_id)
 def test_every_graph(name: str, given: dict[str, str]) -> None:
-    agrees(compare(name, dtype="mixed", shapes=SMALL, steps=6, seed=2, **given))  # type: ignore[arg-type]
+    agrees(compare(name, dtype="mixed", shapes=SMALL, steps=4, seed=2, **given))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -154,7 +154,7 @@ def test_groups_with_hypers_of_their_own(name: str) -> None:
     }
     assert own
     overrides = {"b.0.w": own, "f.w": own}
-    agrees(compare(name, dtype="float32", shapes=SMALL, overrides=overrides, steps=6, seed=4))
+    agrees(compare(name, dtype="float32", shapes=SMALL, overrides=overrides, steps=4, seed=4))
 
 
 @pytest.mark.parametrize("name", shipped())

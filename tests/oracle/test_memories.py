@@ -15,7 +15,7 @@ from tests.oracle.streams import gradients, worst
 
 SPEC = load("nested")
 TOLERANCE = 1e-12
-STEPS = 40
+STEPS = 24
 SHAPES: dict[str, tuple[int, ...]] = {
     "0.w": (4, 3),
     "0.b": (4,),

@@ -14,11 +14,13 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+import optgen
 from optgen import cached
 from optgen.errors import BackendError
 from optgen.runtime import cache, modules
 from optgen.runtime.rule_info import RuleInfo
 from optgen.runtime.torch_optimizer import Optimizer
+from optgen.torch import AdamW
 
 OptimizerType = type[Optimizer]
 
@@ -77,6 +79,18 @@ def test_compiled_once_then_cached(compiled: tuple[OptimizerType, FakeCompiler],
     assert cached.remove(cached.entries()) == []
     take_a_step(cls)
     assert len(compiler.asked) == 3
+
+
+def test_a_rule_that_ships_is_compiled_where_it_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Kernels of the same text as those that ship are those: machine code is made of them once."""
+    shipped = Path(take_a_step(AdamW).describe()[0].module)
+    monkeypatch.setenv("OPTGEN_CACHE_DIR", str(tmp_path))
+    cls = optgen.compile("adamw")
+    built = Path(cls.RULE.folder) / shipped.name
+    assert built != shipped
+    assert Path(take_a_step(cls).describe()[0].module) == shipped
+    built.write_text(built.read_text(encoding="utf-8") + "# another text\n", encoding="utf-8")
+    assert Path(take_a_step(cls).describe()[0].module) == built
 
 
 def test_no_number_compiles_again(compiled: tuple[OptimizerType, FakeCompiler]) -> None:
