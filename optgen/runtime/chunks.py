@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from optgen.runtime.abi import SEGMENT
 from optgen.runtime.layout import CHUNK_FIELDS
 
-#: Elements of a chunk. Each begins with a stall, so that a tensor begins with long ones where rows and columns do not
-#: matter: 28 bytes an element over 32M took 8.8 ms on two cores of an EPYC with 1M elements, 9.1 with 64k, 9.0 with 32k
-#: (torch's fused kernel 8.8, 2026-11-20). Where neighbours are read, three chunks of one slot are to fit the
-#: second-level cache.
+#: Elements of a chunk. Each begins with a stall, but longer ones brought nothing on two cores of a Xeon: sweeps of 4 and
+#: of 28 bytes an element over GPT-2 small took as long in chunks of 64k as of up to 1M (2026-11-22). Where neighbours
+#: are read, three chunks of one slot are to fit the second-level cache.
 CHUNK_ELEMENTS = 1 << 16
-LONGEST_CHUNK = 1 << 20
 COUPLED_ELEMENTS = 1 << 16
-#: A chunk is about this part of what is left of its tensor.
-SHARES = 32
 #: Blocks of rows per tensor, each with its own column totals; blocks are this high where there are as many rows, so
 #: that these totals stay small beside the tensor.
 ROW_BLOCKS = 32
@@ -91,20 +87,6 @@ def cut(tensor: int, shape: Shape, elements: int) -> Words:
     table[:, 3], table[:, 4] = row, np.minimum(row + size.height, shape.rows)
     table[:, 5], table[:, 6] = col, np.minimum(col + size.width, shape.cols)
     table[:, 7], table[:, 8] = row // size.height, col // size.width
-    return table
-
-
-def cut_line(tensor: int, elements: int) -> Words:
-    """The rows of the chunk table of a tensor that is one row: long chunks first, short ones to share at the end."""
-    starts = [0]
-    while starts[-1] < elements:
-        rest = elements - starts[-1]
-        size = min(LONGEST_CHUNK, max(CHUNK_ELEMENTS, rest // SHARES // CHUNK_ELEMENTS * CHUNK_ELEMENTS))
-        starts.append(min(elements, starts[-1] + size))
-    table = np.zeros((len(starts) - 1, CHUNK_FIELDS), dtype=np.int64)
-    table[:, 0] = tensor
-    table[:, [2, 4]] = 1
-    table[:, 5], table[:, 6] = starts[:-1], starts[1:]
     return table
 
 

@@ -15,8 +15,6 @@ from optgen.runtime.chunks import (
     claims,
     contiguous,
     cut,
-    cut_line,
-    elements_of,
     grid,
     shuffled,
     slot_layout,
@@ -49,16 +47,6 @@ def test_partial_totals_stay_small(shape: tuple[int, int, int]) -> None:
     scratch = (row_blocks * whole.cols if row_blocks > 1 else 0) + (col_blocks * whole.rows if col_blocks > 1 else 0)
     assert 8 * scratch * whole.matrices <= 4 * whole.numel / 8
     table = cut(0, whole, CHUNK_ELEMENTS)
-    assert (table[:, 5] % SEGMENT == 0).all()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 1 << 26))
-def test_chunks_of_a_line_cover_it_and_shrink(elements: int) -> None:
-    table = cut_line(0, elements)
-    assert table[:, 5].tolist() == [0, *table[:-1, 6].tolist()][: len(table)]
-    assert int(elements_of(table).sum()) == elements
-    assert (np.diff(elements_of(table)) <= 0).all()
     assert (table[:, 5] % SEGMENT == 0).all()
 
 
