@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from optgen.runtime.abi import SEGMENT
 from optgen.runtime.layout import CHUNK_FIELDS
 
-#: Elements of a chunk. Each begins with a stall, but longer ones brought nothing on two cores of a Xeon: sweeps of 4 and
-#: of 28 bytes an element over GPT-2 small took as long in chunks of 64k as of up to 1M (2026-11-22). Where neighbours
-#: are read, three chunks of one slot are to fit the second-level cache.
+#: Elements of a chunk. Each begins with a stall, but longer ones brought nothing on two cores of a Xeon: sweeps of 4
+#: and of 28 bytes an element over GPT-2 small took as long in chunks of 64k as of up to 1M (2026-11-22). Where
+#: neighbours are read, three chunks of one slot are to fit the second-level cache.
 CHUNK_ELEMENTS = 1 << 16
 COUPLED_ELEMENTS = 1 << 16
 #: Blocks of rows per tensor, each with its own column totals; blocks are this high where there are as many rows, so
