@@ -64,7 +64,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 #: Folders whose tests compile or train every rule: left out of `make check`, run by `make test`.
 SLOW = (
     *("equivalence", "oracle", "cli", "torch_frontend", "jax_frontend", "keras_frontend", "docs", "state"),
-    *("backends_triton", "backends_numba_cuda"),
+    *("backends_triton", "backends_numba_cuda", "peers"),
     *("guarantees", "faults", "algebra", "authoring", "backends", "composition", "packaging", "properties", "shipped"),
 )
 

@@ -10,6 +10,7 @@ from tests.passes.agreement import check_kernels, check_value_forms, expected, m
 from tests.passes.compiled import DTYPES, shipped_case, shipped_cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "label"), shipped_cases())
 def test_passes_keep_the_meaning(name: str, label: str, rng: np.random.Generator) -> None:
     """From state that is not as it starts, which the memory form alone brings about; the defaults from the start, too.

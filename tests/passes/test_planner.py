@@ -112,6 +112,7 @@ def compare(problem: Problem, scratch: int) -> Counter[str]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_agrees_with_the_independent_search(seed: int) -> None:
     r = random.Random(seed)
@@ -126,6 +127,7 @@ def test_agrees_with_the_independent_search(seed: int) -> None:
     assert seen["keep"] >= 5
 
 
+@pytest.mark.slow
 def test_agrees_with_the_independent_search_about_library_calls() -> None:
     r = random.Random(7)
     seen = Counter[str]()

@@ -223,6 +223,7 @@ def matrix(x: np.ndarray, view: str) -> np.ndarray:
     return units.swapaxes(1, 2) if view == "wide" and units.shape[1] > units.shape[2] else units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [0, 3])
 @pytest.mark.parametrize("view", ["trailing", "units", "wide"])
 def test_rows_and_columns(model: Make, view: str, how: int) -> None:
