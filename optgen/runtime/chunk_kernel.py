@@ -125,7 +125,7 @@ LINE = 64
 #: Elements of a segment of a lone stream, and how many beyond its end are asked for ahead of their use: what hardware
 #: prefetches of a stream ends with its page. A sum of squares over GPT-2 small took 19.8 ms on two cores of a Xeon with
 #: these lengths, 22.3 with the first line alone of each page ahead. Several streams at once keep memory busy as it is:
-#: seven took 77 ms, and 103 with all their lines asked for (2026-11-22).
+#: four, three of them also written, took 77 ms, and 103 with all their lines asked for (2026-11-22).
 LONE = 1024
 
 # -- memory --------------------------------------------------------------------------------------------------------
