@@ -113,9 +113,8 @@ def compare(problem: Problem, scratch: int) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_agrees_with_the_independent_search(seed: int) -> None:
-    r = random.Random(seed)
+def test_agrees_with_the_independent_search() -> None:
+    r = random.Random(0)
     seen = Counter[str]()
     for _ in range(200):
         problem = judge.random_problem(r)
