@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TypedDict, cast
 
 from optgen.paths import specs_dir
-from optgen.runtime.home import GENERATED
+from optgen.runtime.home import generated
 from optgen.spec.loader import digest, load, shipped
 from optgen.spec.model import Spec
 from optgen.spec.source import Source
@@ -58,10 +56,10 @@ def entries() -> Iterator[Entry]:
 
 
 def _kept() -> list[Entry]:
-    found = importlib.util.find_spec(GENERATED)
-    if found is None or found.origin is None:
+    folder = generated()
+    if folder is None:
         return []
     try:
-        return cast("list[Entry]", json.loads(Path(found.origin).with_name(FILE).read_text(encoding="utf-8")))
+        return cast("list[Entry]", json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return []

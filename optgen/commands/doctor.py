@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import re
@@ -15,7 +14,7 @@ from optgen import __version__
 from optgen.commands.arguments import KNOWN_BACKENDS
 from optgen.commands.cache import counted
 from optgen.commands.output import table
-from optgen.runtime.home import GENERATED
+from optgen.runtime.home import generated
 
 #: Frameworks, and whether there is a front end for each.
 FRAMEWORKS = {"torch": True, "jax": True, "keras": True}
@@ -117,7 +116,7 @@ def _cache() -> str:
 
 
 def _built() -> str:
-    if importlib.util.find_spec(GENERATED) is None:
+    if generated() is None:
         return "built kernels of the rules that ship: missing, so each is compiled at first use; install optgen again"
     return "built kernels of the rules that ship: found"
 

@@ -62,7 +62,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import lower_builtin, models, register_model
 
 from optgen.runtime.abi import Mode, Word
-from optgen.runtime.native import Native, native
+from optgen.runtime.native import Native, native, pointer_to
 
 f4 = np.float32
 f8 = np.float64
@@ -213,19 +213,6 @@ def _store_item(context, builder, kind, args):
     return context.get_dummy_value()
 
 
-def stream_of(element: Any) -> Native:
-    """An intrinsic ``(address, length) -> pointer``."""
-    pointer = types.CPointer(element)
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(pointer))
-
-    def stream(typingctx, address, n):
-        return pointer(types.int64, types.int64), codegen
-
-    return native(stream)
-
-
 def _table_of(element: Any) -> Native:
     """An intrinsic ``(address, rows, cols) -> Table``."""
     kind = Table(element)
@@ -242,9 +229,9 @@ def _table_of(element: Any) -> Native:
     return native(table)
 
 
-f4_stream = stream_of(types.float32)
-f8_stream = stream_of(types.float64)
-i8_stream = stream_of(types.int64)
+f4_stream = pointer_to(types.float32, "n")
+f8_stream = pointer_to(types.float64, "n")
+i8_stream = pointer_to(types.int64, "n")
 f8_table = _table_of(types.float64)
 i8_table = _table_of(types.int64)
 

@@ -133,15 +133,13 @@ def find(rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hyp
     for folder in cache.folders(cache.KERNELS):
         if module := _cached(folder / cache.key(rule.name, about) / f"{_stem(dtype, backend)}.py", shipped):
             return _checked(module, rule, settled)
-    return _checked(_compiled(rule, settled, dtype, backend, hypers, about), rule, settled)
+    return _checked(_compiled(rule, settled, dtype, backend, hypers, about, shipped), rule, settled)
 
 
 def _shipped(rule: RuleInfo, settled: Settled, dtype: str, backend: str) -> Path | None:
     """Where the generated package would hold a module; None outside of optgen and without that package."""
-    found = None if home.STANDALONE else importlib.util.find_spec(home.GENERATED)
-    if found is None or not found.submodule_search_locations:
-        return None
-    return Path(found.submodule_search_locations[0], rule.name, file_name(rule, settled, dtype, backend))
+    folder = home.generated()
+    return folder and folder / rule.name / file_name(rule, settled, dtype, backend)
 
 
 def _stored(path: Path, same: Path | None) -> Module | None:
@@ -194,7 +192,13 @@ def _checked(module: Module, rule: RuleInfo, settled: Settled) -> Module:
 
 
 def _compiled(
-    rule: RuleInfo, settled: Settled, dtype: str, backend: str, hypers: Hypers, about: Mapping[str, object]
+    rule: RuleInfo,
+    settled: Settled,
+    dtype: str,
+    backend: str,
+    hypers: Hypers,
+    about: Mapping[str, object],
+    shipped: Path | None,
 ) -> Module:
     try:
         compiler = cast(Compiler, importlib.import_module("optgen.compiler"))
@@ -215,7 +219,7 @@ def _compiled(
     name = f"{_stem(dtype, backend)}.py"
     for _ in range(cache.ATTEMPTS):
         stored = cache.store(cache.KERNELS, entry, name, source, about)
-        if module := _cached(stored, _shipped(rule, settled, dtype, backend)):
+        if module := _cached(stored, shipped):
             return module
     raise BackendError(f"the cache {cache.folders(cache.KERNELS)[0]} is cleared faster than kernels are read from it")
 

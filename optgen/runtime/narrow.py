@@ -27,13 +27,12 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 
-from optgen.runtime.cpu import stream_of
-from optgen.runtime.native import Native, native
+from optgen.runtime.native import Native, native, pointer_to
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _F16, _F32 = ir.HalfType(), ir.FloatType()
 
-b2_stream = f2_stream = u2_stream = stream_of(types.uint16)
+b2_stream = f2_stream = u2_stream = pointer_to(types.uint16, "n")
 
 #: Writes one conversion: (builder, value) to value.
 Write = Callable[[Any, Any], Any]

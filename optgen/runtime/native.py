@@ -248,22 +248,22 @@ def set_number(typingctx, table, index, x):
     return types.void(types.int64, types.int64, types.float64), codegen
 
 
-def _at(element: Any) -> Native:
-    """An intrinsic that turns an address into a pointer to elements."""
+def pointer_to(element: Any, *further: str) -> Native:
+    """An intrinsic that turns an address into a pointer to elements; words that it takes `further` change nothing."""
 
-    def pointer(typingctx, address):
-        def codegen(context, builder, signature, args):
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-        return types.CPointer(element)(types.int64), codegen
+    def call(typingctx, *args):
+        return types.CPointer(element)(*[types.int64] * (1 + len(further))), codegen
 
-    return native(pointer)
+    return _intrinsic(call, "pointer", ["address", *further])
 
 
-f4_at = _at(types.float32)
-f8_at = _at(types.float64)
-u2_at = _at(types.uint16)
-u4_at = _at(types.uint32)
+f4_at = pointer_to(types.float32)
+f8_at = pointer_to(types.float64)
+u2_at = pointer_to(types.uint16)
+u4_at = pointer_to(types.uint32)
 
 
 @routine("int64(int64, int64)")
