@@ -150,6 +150,13 @@ def divide(a: Ball, b: Ball, precision: Precision) -> Ball:
     return _result(c, r, precision, _is(b, 1) | (_is(a, 0) & (room > 0)))
 
 
+def divide_by_shared(a: Ball, b: Ball, precision: Precision) -> Ball:
+    """a / b, or a * (1 / b) where b is one number or the same for several elements of a."""
+    if b.c.size > 1 and b.c.size >= a.c.size:
+        return divide(a, b, precision)
+    return multiply(a, divide(Ball.exact(1.0), b, precision), precision)
+
+
 def square_root(a: Ball, precision: Precision) -> Ball:
     """The root. An operand that rounding takes below 0 gives NaN, which no bound admits: it is not counted here."""
     c = np.sqrt(a.c)

@@ -5,6 +5,8 @@ the rounding of its own type, each store that of the slot's. Nothing is tuned: a
 the kernel, their dtypes and the numbers that went through them.
 
 * One operation: |computed - exact| <= propagated + u*|result|, u = 2**-24 or 2**-53.
+* A quotient by a constant or by what several elements share: one rounding more where the compiler of the kernels may
+  multiply by the reciprocal (`inverts`), as XLA's does.
 * A sum of n terms in any order, such as that of shards: + n*u/(1 - n*u) * sum|x|, in the elements' type for runs of up
   to `SLICE` terms and in float64 from there on, as kernel IR says of sums; in float32 where array code sums.
 * Cancellation: a difference keeps the radii of what was subtracted. What the reduction algebra expands, such as
@@ -104,12 +106,14 @@ def start_costs(spec: Spec) -> dict[str, float]:
 class Bounds:
     """Bounds of kernels that start where a world starts. `modules` has the kernels of each tensor, by position.
 
-    The world must be as `interpret.start` left it; it is read, not changed.
+    `inverts`: their compiler may divide by a value that elements share by way of its reciprocal. The world must be as
+    `interpret.start` left it; it is read, not changed.
     """
 
     modules: Sequence[view.Module]
     world: world.World
     starts: Mapping[str, float]
+    inverts: bool = False
     steps: int = 0
     slots: list[dict[str, Ball]] = field(default_factory=list[dict[str, Ball]])
 
@@ -166,6 +170,7 @@ class Bounds:
             step=self.steps,
             inputs=inputs or {},
             slots=[dict(own) for own in self.slots],
+            inverts=self.inverts,
         )
         for i in taking_part:
             step.slots[i] |= {slot: Ball.exact(x) for slot, x in self._gradients(i, gradients[i]).items()}

@@ -72,6 +72,7 @@ class Step:
     step: int
     inputs: Mapping[str, float]
     slots: list[dict[str, Ball]]
+    inverts: bool = False
     taken: dict[int, view.Variant] = field(default_factory=dict[int, view.Variant])
 
     def __post_init__(self) -> None:
@@ -168,6 +169,8 @@ class Code:
                 return self.number(op, 0).rounded(self._precision(op))
             case "kernel.round_at_random":
                 return self.number(op, 0).rounded(self._precision(op), roundoffs=2.0)
+            case "arith.divf" if self.step.inverts:
+                return ball.divide_by_shared(self.number(op, 0), self.number(op, 1), self._precision(op))
             case name if name in _PURE:
                 operands = [self.number(op, k) for k in range(len(op.operands))]
                 return _PURE[name](*operands, self._precision(op))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from optgen.verify.reference import Reference, checked
 from optgen.verify.report import Line, Report, Worst
 from optgen.verify.settings import with_off_neutral
 from optgen.verify.side import side_of, single
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[np.float64]
 Shapes = Mapping[str, tuple[int, ...]] | Sequence[tuple[int, ...]]
@@ -190,7 +187,7 @@ class _Pair:
             if key not in made:
                 made[key] = literal_kernels(self.spec, own) if literal else self._kernels(own, dtype)
             modules.append(made[key])
-        return Bounds(modules, self.reference.world, start_costs(self.spec))
+        return Bounds(modules, self.reference.world, start_costs(self.spec), self.side.inverts and not literal)
 
     def _kernels(self, own: Mapping[str, Settled], dtype: DtypeSet) -> Module:
         found = view(to_kernels(self.spec, own, str(dtype)))

@@ -33,6 +33,7 @@ class JaxSide:
     """A transformation, its state and parameters, under the switch that float64 needs in JAX."""
 
     single: bool = True
+    inverts: bool = True
 
     def __init__(self, spec: Spec, values: dict[str, Setting], arrays: Mapping[str, Array], dtype: DtypeSet, more: Any):
         self.spec, self.settings, self.more = spec, values, more

@@ -43,6 +43,7 @@ class KerasSide:
         arrays_only = more["backend"] == ARRAYS
         # Kernels are given state of tensors in double precision, and Keras keeps it in float32 between steps.
         self.single = arrays_only or any(extent_of(spec, state) != "elem" for state in spec.states.values())
+        self.inverts = arrays_only and keras.backend.backend() == "jax"
         self.gradient = dtype.grad
         self.spec = spec
         with _precision(self.wide):

@@ -30,6 +30,11 @@ class Side(Protocol):
         """Whether scalars and sums of sums, too, are computed in float32."""
         ...
 
+    @property
+    def inverts(self) -> bool:
+        """Whether its compiler may divide by a value that elements share by way of its reciprocal."""
+        ...
+
     def step(self, gradients: Sequence[Array | None], inputs: Mapping[str, float]) -> None:
         """One step; gradients are numbers of their dtypes."""
         ...

@@ -29,6 +29,7 @@ class TorchSide:
     """An optimizer and its parameters."""
 
     single: bool = False
+    inverts: bool = False
 
     def __init__(self, optimizer: Optimizer, tensors: list[torch.Tensor], dtypes: Sequence[DtypeSet]) -> None:
         self.optimizer, self.tensors, self.dtypes = optimizer, tensors, dtypes

@@ -110,6 +110,14 @@ def test_whole_numbers_are_exact() -> None:
     assert ball.divide(a, b, SINGLE).r[0] > 0.0
 
 
+def test_a_reciprocal_rounds_once_more() -> None:
+    a, each = Ball.exact(np.array([1.5, 2.5, 7.0])), Ball.exact(np.array([3.0, 5.0, 7.0]))
+    shared = Ball.exact(np.array([3.0]))
+    once, twice = ball.divide(a, shared, SINGLE), ball.divide_by_shared(a, shared, SINGLE)
+    assert twice.r == pytest.approx(2 * once.r, rel=1e-5)
+    assert (ball.divide_by_shared(a, each, SINGLE).r == ball.divide(a, each, SINGLE).r).all()
+
+
 @pytest.mark.parametrize("name", cases())
 def test_both_readings_of_a_rule_have_the_reference_inside(rng: np.random.Generator, name: str) -> None:
     """Kernels as compiled and kernels as the text says it are centred on the reference, up to float64 rounding."""

@@ -97,7 +97,7 @@ class Run:
             kernels = single(kernels)
         count = len(self.shapes)
         costs = start_costs(self.spec)
-        self.kernels = Bounds([kernels] * count, self.reference.world, costs)
+        self.kernels = Bounds([kernels] * count, self.reference.world, costs, inverts=True)
         self.literal = Bounds([literal_kernels(self.spec, settled)] * count, self.reference.world, costs)
         self.transformation = factory(self.spec.name, self.values)
         self.params = tree(start)

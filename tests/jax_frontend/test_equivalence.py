@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 
-from optgen.spec.loader import load, shipped
+from optgen.spec.loader import load, loads, shipped
+from optgen.verify.compare import compare
 from tests.equivalence.test_numba import settings_of
 from tests.jax_frontend.support import Run, precision
 
@@ -39,3 +40,26 @@ def test_every_choice(name: str, given: dict[str, object]) -> None:
         for _ in range(3):
             run.step()
         run.check()
+
+
+DIVIDED = """
+optgen: 1
+name: divided
+title: Quotients by what elements share
+hyper: {lr: {default: 0.1, domain: ">= 0"}}
+state:
+  count: 'full(0, over="tensor")'
+  shared: zeros_like(param)
+update: |
+  count = count + 1
+  shared = where(g == 0, shared, g / (count + 2))
+  param = param - lr*shared
+"""
+
+
+def test_quotients_by_what_elements_share() -> None:
+    """XLA multiplies by the reciprocal there, which rounds twice: the bound counts both, and not more."""
+    report = compare(loads(DIVIDED), "xla", framework="jax", shapes={"w": (64, 64)}, steps=3)
+    shares = {line.slot: line.share for line in report.lines}
+    assert report.ok, shares
+    assert shares["shared"] > 0.5
