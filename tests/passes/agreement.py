@@ -37,7 +37,7 @@ def expected(case: Compiled, step: Step, rng: np.random.Generator, dtypes: Seque
     want = copy_of(step.world)
     interpret.step(case.program, want, step.gradients, step.inputs)
     first = bounds(case.first, step, "float64", rng)
-    of = {dtype: _sum(first, bounds(case.last, step, dtype, rng)) for dtype in dtypes}
+    of = {dtype: _sum(first, bounds(case.last, step, dtype, rng)) for dtype in dict.fromkeys(dtypes)}
     return Expected(contents(want), of.get("float64", []), of)
 
 

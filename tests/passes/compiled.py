@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from xdsl.dialects.builtin import ModuleOp
@@ -32,14 +32,14 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Compiled:
-    """A rule under settings: its memory form, the value form that every pass left, kernels and planned bytes."""
+    """A rule under settings: its memory form, the value form that every pass left, planned bytes, and kernels."""
 
     spec: Spec
     settings: Mapping[str, Setting]
     program: rule.ProgramOp
     forms: Mapping[str, list[rule.VariantOp]]
-    modules: Mapping[str, ModuleOp]
     planned: Mapping[str, int]
+    modules: dict[str, ModuleOp] = field(default_factory=dict[str, ModuleOp])
 
     @property
     def first(self) -> list[rule.VariantOp]:
@@ -53,11 +53,13 @@ class Compiled:
 
     def kernels(self, dtype: str) -> kernel.ModuleOp:
         """The kernels for parameters and gradients of a dtype."""
+        if dtype not in self.modules:
+            self.modules[dtype] = to_kernels(self.spec, self.settings, dtype)
         return kernel_of(self.modules[dtype])
 
 
 def compiled(spec: Spec, given: Mapping[str, Setting]) -> Compiled:
-    """Run every pass."""
+    """Run every pass on the value form."""
     settings: dict[str, Setting] = {**default_settings(spec), **given}
     program = program_of(build(counted(spec, settings)))
     forms: dict[str, list[rule.VariantOp]] = {}
@@ -70,14 +72,8 @@ def compiled(spec: Spec, given: Mapping[str, Setting]) -> Compiled:
     storage = storage_of(program, "float32")
     variants = to_variants(program, settings, storage, watch).variants
     plans = plan_all(variants, storage, element_states(program))
-    return Compiled(
-        spec,
-        settings,
-        program,
-        forms,
-        {dtype: to_kernels(spec, settings, dtype) for dtype in DTYPES},
-        {p.variant.sym_name.data: p.plan.bytes for p in plans},
-    )
+    planned = {p.variant.sym_name.data: p.plan.bytes for p in plans}
+    return Compiled(spec, settings, program, forms, planned)
 
 
 def settings_of(spec: Spec) -> Iterator[tuple[str, dict[str, Setting]]]:
