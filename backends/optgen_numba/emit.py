@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optgen.backend.coarse_text import stage_plans
+from optgen.backend.coarse_text import StagePlan, stage_plans
 from optgen.backend.element_text import sees_vectors
 from optgen.backend.manifest import header, literal_of, manifest
 from optgen.backend.python_text import words_of
-from optgen.ir.view import Module, Op, Stage
+from optgen.ir.view import Module, Op
 from optgen.runtime.abi import Mode, Word
 from optgen_numba.emit_segment import RESERVED, Segment, emit_segment
 from optgen_numba.emit_stage import StageCode, Tables
@@ -59,33 +59,27 @@ def _distinct(segments: dict[tuple[int, int], Segment]) -> list[Segment]:
 def _stages(module: Module, layout: Layout) -> tuple[list[list[list[str]]], list[list[str]]]:
     """Names and extents of the stage functions per boundary, and their texts."""
     plans = stage_plans(module)
-    texts = [_stage(plan.name, plan.extent, plan.stages, layout) for boundary in plans for plan in boundary]
+    texts = [_stage(plan, layout) for boundary in plans for plan in boundary]
     return [[plan.manifest for plan in boundary] for boundary in plans], texts
 
 
-def _stage(name: str, extent: str, stages: Sequence[Stage | None], layout: Layout) -> list[str]:
+def _stage(plan: StagePlan, layout: Layout) -> list[str]:
+    def body(ops: Sequence[Op], tables: Tables) -> list[str]:
+        return StageCode(plan.extent, tables, depth).write(ops)
+
+    depth = 3 if plan.extent in VECTORS else 2
     tables = Tables(layout, Names(RESERVED | {"j"}))
-    heads = _unit_loop(extent, tables)
-    depth = 3 if extent in VECTORS else 2
-    bodies = [_stage_body(extent, stage, tables, depth) for stage in stages]
-    texts = [
-        "\n".join(StageCode(extent, Tables(layout, Names(RESERVED)), depth).write(s.ops) if s else "") for s in stages
-    ]
-    lines: list[str] = []
-    if len(set(texts)) == 1:
-        lines = bodies[0]
-    else:
-        word = "if"
-        for number, body in enumerate(bodies):
-            if body:
-                lines.append("    " * depth + f"{word} {tables.named('VARIANT')}[t] == {number}:")
-                lines += ["    " + line for line in body]
-                word = "elif"
-    return ["@stage", f"def {name}(ctx, begin, end):", *tables.lines, *heads, *lines]
-
-
-def _stage_body(extent: str, stage: Stage | None, tables: Tables, depth: int) -> list[str]:
-    return [] if stage is None else StageCode(extent, tables, depth).write(stage.ops)
+    lines = _unit_loop(plan.extent, tables)
+    word = "if"
+    for ops, variants in plan.cases(lambda ops: "\n".join(body(ops, Tables(layout, Names(RESERVED))))):
+        written = body(ops, tables)
+        if variants:
+            test = " or ".join(f"{tables.named('VARIANT')}[t] == {number}" for number in variants)
+            lines += ["    " * depth + f"{word} {test}:", *("    " + line for line in written)]
+            word = "elif"
+        else:
+            lines += written
+    return ["@stage", f"def {plan.name}(ctx, begin, end):", *tables.lines, *lines]
 
 
 def _unit_loop(extent: str, tables: Tables) -> list[str]:

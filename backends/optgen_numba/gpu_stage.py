@@ -8,7 +8,7 @@ from optgen.backend.coarse_text import StagePlan
 from optgen.backend.layout import ITEM_BYTES, SHORT, VECTORS, Layout
 from optgen.backend.own_text import OwnText
 from optgen.backend.python_text import several
-from optgen.ir.view import Op, Stage
+from optgen.ir.view import Op
 from optgen.runtime.gpu_abi import VECTOR_LANES
 from optgen_numba import emit_stage
 from optgen_numba.gpu_spelling import RESERVED, Body, Names
@@ -48,24 +48,24 @@ class _Code(emit_stage.StageCode):
         super().define(name, place, x)
 
 
-def _code(extent: str, stage: Stage | None, tables: emit_stage.Tables, depth: int, read: frozenset[str]) -> list[str]:
-    return [] if stage is None else _Code(extent, tables, depth, read).write(stage.ops)
-
-
 def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> list[str]:
     """A stage of every variant: a function of one program, or a kernel."""
+
+    def body(ops: Sequence[Op], tables: emit_stage.Tables, depth: int) -> list[str]:
+        return _Code(extent, tables, depth, read).write(ops)
+
     tables = emit_stage.Tables(layout, Names(_KERNEL_RESERVED))
     extent = plan.extent
     heads = _heads(extent, tables)
-    scratch = [emit_stage.Tables(layout, Names(_KERNEL_RESERVED)) for _ in plan.stages]
-    texts = {"\n".join(_code(extent, s, own, 2, read)) for s, own in zip(plan.stages, scratch, strict=True)}
     lines: list[str] = []
-    if len(texts) == 1:
-        lines = _code(extent, plan.stages[0], tables, 2, read)
-    else:
-        for number, stage in enumerate(plan.stages):
-            body = _code(extent, stage, tables, 3, read)
-            lines += [f"        if {tables.named('VARIANT')}[t] == {number}:", *body] if body else []
+    for ops, variants in plan.cases(
+        lambda ops: "\n".join(body(ops, emit_stage.Tables(layout, Names(_KERNEL_RESERVED)), 2))
+    ):
+        if variants:
+            test = " or ".join(f"{tables.named('VARIANT')}[t] == {number}" for number in variants)
+            lines += [f"        if {test}:", *body(ops, tables, 3)]
+        else:
+            lines = body(ops, tables, 2)
     if extent in VECTORS:
         return [*_kernel_head(plan.name, extent), *tables.lines, *heads, *lines]
     return [*_function_head(plan.name), *tables.lines, *heads, *lines]

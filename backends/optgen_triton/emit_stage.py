@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from optgen.backend.coarse_text import COMBINE, CoarseText, Loop, StagePlan
 from optgen.backend.layout import VECTORS, Layout
-from optgen.ir.view import Op, Stage, Value
+from optgen.ir.view import Op, Value
 from optgen.runtime.abi import META
 from optgen_triton.spelling import KINDS, STAGE_RESERVED, Body, Names, within_type
 
@@ -233,22 +233,24 @@ class StageCode(CoarseText):
 
 def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> list[str]:
     """A stage of every variant."""
+
+    def text(ops: Sequence[Op]) -> str:
+        return "\n".join(StageCode(extent, Tables(layout, Names(STAGE_RESERVED), read), 2).write(ops))
+
     extent = plan.extent
     tables = Tables(layout, Names(STAGE_RESERVED), read)
     depth = 1 if extent in VECTORS or extent == "model" else 2
-    texts = {_text(extent, stage, layout, read) for stage in plan.stages}
     body: list[str] = []
     heads = unit_heads(extent, tables)
-    if len(texts) == 1:
-        body = [] if plan.stages[0] is None else StageCode(extent, tables, depth).write(plan.stages[0].ops)
-    else:
-        for number, stage in enumerate(plan.stages):
-            if stage is None:
-                continue
-            here = tables.names.new(f"here_{number}")
-            chosen = tables.table("VARIANT")
-            body.append("    " * depth + f"{here} = here & (get({chosen} + t, here) == {number})")
-            body += StageCode(extent, tables, depth, here).write(stage.ops)
+    for ops, variants in plan.cases(text):
+        here = "here"
+        if variants:
+            here = tables.names.new(f"here_{variants[0]}")
+            chosen = f"get({tables.table('VARIANT')} + t, here)"
+            tests = [f"({chosen} == {number})" for number in variants]
+            test = tests[0] if len(tests) == 1 else f"({' | '.join(tests)})"
+            body.append("    " * depth + f"{here} = here & {test}")
+        body += StageCode(extent, tables, depth, here).write(ops)
     code = "\n".join((*heads, *body))
     sizes = zip(("LANES", "WIDE", "DEEP"), INNER_LANES[extent] if "DEEP" in code else LANES[extent], strict=False)
     return [
@@ -259,12 +261,6 @@ def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> lis
         *heads,
         *body,
     ]
-
-
-def _text(extent: str, stage: Stage | None, layout: Layout, read: frozenset[str]) -> str:
-    if stage is None:
-        return ""
-    return "\n".join(StageCode(extent, Tables(layout, Names(STAGE_RESERVED), read), 2).write(stage.ops))
 
 
 def select_function(name: str, ops: Sequence[Op], layout: Layout) -> list[str]:

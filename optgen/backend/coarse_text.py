@@ -9,7 +9,7 @@ finer units is spelled.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -355,6 +355,18 @@ class StagePlan:
     extent: str
     stages: Sequence[Stage | None]
     manifest: list[str] = field(default_factory=list[str])
+
+    def cases(self, text: Callable[[Sequence[Op]], str]) -> list[tuple[Sequence[Op], list[int]]]:
+        """Code to write, each with the variants that run it: of variants with the same text, once.
+
+        A single case whose variants are none is what all of them run.
+        """
+        found: dict[str, tuple[Sequence[Op], list[int]]] = {}
+        for number, stage in enumerate(self.stages):
+            if stage is not None and stage.ops:
+                found.setdefault(text(stage.ops), (stage.ops, []))[1].append(number)
+        cases = list(found.values())
+        return [(cases[0][0], [])] if len(cases) == 1 and len(cases[0][1]) == len(self.stages) else cases
 
 
 def stage_plans(module: Module) -> list[list[StagePlan]]:

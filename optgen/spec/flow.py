@@ -67,22 +67,30 @@ class AssignmentFlow:
 
 def check_direction_read(report: Report, body: Sequence[Stmt], read_later: bool) -> None:
     """Complain about every assignment of `d` that no later statement reads."""
-    _live_before(report, body, read_later)
+    unread: list[Assign] = []
+    _read_before(body, read_later, unread)
+    for statement in unread:
+        hint = "read it in `update`: `param = param - lr*d`, or use another name"
+        report.error(statement.loc, "`d` is assigned here and nobody reads it", hint)
 
 
-def _live_before(report: Report, body: Sequence[Stmt], live: bool) -> bool:
+def reads_direction(body: Sequence[Stmt], read_later: bool) -> bool:
+    """Whether statements read a `d` that was made before them."""
+    return _read_before(body, read_later, [])
+
+
+def _read_before(body: Sequence[Stmt], live: bool, unread: list[Assign]) -> bool:
     for statement in reversed(body):
         match statement:
             case Assign(targets=targets, value=value):
                 if "d" in targets:
                     if not live:
-                        hint = "read it in `update`: `param = param - lr*d`, or use another name"
-                        report.error(statement.loc, "`d` is assigned here and nobody reads it", hint)
+                        unread.append(statement)
                     live = False
                 live = live or "d" in names_in(value)
             case If(condition=condition, then=then, orelse=orelse):
-                taken = _live_before(report, then, live)
-                other = _live_before(report, orelse, live)
+                taken = _read_before(then, live, unread)
+                other = _read_before(orelse, live, unread)
                 live = taken or other or "d" in names_in(condition)
             case Skip():
                 continue

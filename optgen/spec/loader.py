@@ -34,6 +34,7 @@ from optgen.spec.document import Table, Word, compose
 from optgen.spec.evaluation import MARK, evaluation
 from optgen.spec.examples import Context, read_examples
 from optgen.spec.fields import Fields, read_body, resolve
+from optgen.spec.flow import reads_direction
 from optgen.spec.join import Piece, join
 from optgen.spec.measure import check_names, measured, unmeasured
 from optgen.spec.model import STAGES, Spec
@@ -323,7 +324,8 @@ def _stages(top: Fields, defaults: bool, metrics: Sequence[Expr]) -> tuple[Mappi
             step = Binary("*", Name("lr", where), Name("d", where), where)
             value = Binary("-", Name("param", where), step, where)
             found["update"] = (Assign(("param",), value, where, "param = param - lr*d"),)
-        read = (*checks.stage_expressions(found), *metrics)
-        if top.get("direction") is None and any("d" in names_in(expr) for expr in read):
+        later = any("d" in names_in(expr) for expr in metrics)
+        body = [statement for stage in STAGES for statement in found[stage]]
+        if top.get("direction") is None and reads_direction(body, later):
             found["direction"] = (Assign(("d",), Name("g", where), where, "d = g"),)
     return MappingProxyType(found), complete

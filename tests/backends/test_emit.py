@@ -220,3 +220,19 @@ def test_what_the_loader_lets_through_stays_in_its_comment(text: str) -> None:
             continue
         tree = ast.parse(emit(view(to_kernels(spec, {})))[1])
         assert imported(tree) <= {"numpy"}
+
+
+def test_variants_with_the_same_scalars_share_their_text() -> None:
+    """Four variants by two periods, of which the sign's changes no scalar."""
+    body = """
+if step % n == 0:
+    m = beta*m + (1 - beta)*g
+d = m
+if step % (n + 1) == 0:
+    d = sign(m)
+param = param - lr*d
+"""
+    module = view(to_kernels(loads(text_of(body, state="m: zeros_like(param)"), "mine.yaml"), {}, "float32"))
+    _, source = emit(module)
+    assert len(module.variants) == 4
+    assert source.count("# one_minus_beta") == 1

@@ -29,6 +29,8 @@ def test_defaults_of_stages() -> None:
     assert isinstance(update, Assign)
     assert (direction.text, update.text) == ("d = g", "param = param - lr*d")
     assert loads(stage("param = param - lr*g")).stages["direction"] == ()
+    assert loads(stage("d = 2*g\nparam = param - lr*d")).stages["direction"] == ()
+    assert loads(stage("if lr > 0:\n    d = 2*g\nparam = param - lr*d")).stages["direction"] == (direction,)
     assert loads(HEAD.replace("name: mine", "name: mine\nkind: transform")).stages == dict.fromkeys(STAGES, ())
 
 

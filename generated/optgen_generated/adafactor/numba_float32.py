@@ -405,8 +405,8 @@ def stage_2_tensor(ctx, begin, end):
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 7)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:

@@ -614,7 +614,6 @@ def stage_0_row(ctx):
     here_0 = here & (get(variant + t, here) == 0)
     r = fetch(get(address + t * slots + 2, here_0) + 4 * j, tl.float32, here_0)
     put(row_value + row_width * 1 + get(row_offset + t, here_0) + j, r, here_0)  # r_2
-    here_1 = here & (get(variant + t, here) == 1)
 
 
 @triton.jit
@@ -636,7 +635,6 @@ def stage_0_col(ctx):
     here_0 = here & (get(variant + t, here) == 0)
     c = fetch(get(address + t * slots + 3, here_0) + 4 * j, tl.float32, here_0)
     put(col_value + col_width * 1 + get(col_offset + t, here_0) + j, c, here_0)  # c_2
-    here_1 = here & (get(variant + t, here) == 1)
 
 
 @triton.jit
@@ -702,7 +700,6 @@ def stage_1_row(ctx):
     r = r_2 + b * (sum_d_d / (get(meta + t * 6 + 3, here_0)) - r_2)
     put(row_value + row_width * 0 + get(row_offset + t, here_0) + j, r, here_0)
     put(row_read + row_width * 0 + get(row_offset + t, here_0) + j, r, here_0)
-    here_1 = here & (get(variant + t, here) == 1)
 
 
 @triton.jit
@@ -729,7 +726,6 @@ def stage_1_col(ctx):
     c = c_2 + b * (sum_d_d_2 / (get(meta + t * 6 + 2, here_0)) - c_2)
     put(col_value + col_width * 0 + get(col_offset + t, here_0) + j, c, here_0)
     put(col_read + col_width * 0 + get(col_offset + t, here_0) + j, c, here_0)
-    here_1 = here & (get(variant + t, here) == 1)
 
 
 @triton.jit
@@ -765,7 +761,6 @@ def stage_1_matrix(ctx):
     maximum_1 = maximum(r / (get(meta + t * 6 + 2, here_0)), eps1)
     put(matrix_value + matrix_width * 0 + get(matrix_offset + t, here_0) + j, maximum_1, here_0)  # maximum
     put(matrix_read + matrix_width * 0 + get(matrix_offset + t, here_0) + j, maximum_1, here_0)
-    here_1 = here & (get(variant + t, here) == 1)
 
 
 @triton.jit

@@ -438,14 +438,10 @@ def stage_1_tensor(ctx, begin, end):
         t = members[k]
         if mode[t] == ABSENT:
             continue
-        if variant[t] == 2:
+        if variant[t] == 2 or variant[t] == 3:
             updates = f8(load_f4(address[t, 7])) + 1.0
             if mode[t] == ACTIVE:
                 store_f4(address[t, 7], f4(updates))
-        elif variant[t] == 3:
-            updates_1 = f8(load_f4(address[t, 7])) + 1.0
-            if mode[t] == ACTIVE:
-                store_f4(address[t, 7], f4(updates_1))
 
 
 @stage
@@ -458,14 +454,10 @@ def stage_2_tensor(ctx, begin, end):
         t = members[k]
         if mode[t] == ABSENT:
             continue
-        if variant[t] == 0:
+        if variant[t] == 0 or variant[t] == 1:
             updates = f8(load_f4(address[t, 7])) + 1.0
             if mode[t] == ACTIVE:
                 store_f4(address[t, 7], f4(updates))
-        elif variant[t] == 1:
-            updates_1 = f8(load_f4(address[t, 7])) + 1.0
-            if mode[t] == ACTIVE:
-                store_f4(address[t, 7], f4(updates_1))
 
 
 @select

@@ -203,8 +203,8 @@ def stage_0_tensor(ctx, begin, end):
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 15)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 19)
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
-    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:

@@ -422,9 +422,9 @@ def stage_0_tensor(ctx, begin, end):
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
     hyper = f8_table(ctx[HYPER], ctx[TENSORS], 28)
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 19)
+    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     meta = f8_table(ctx[META], ctx[TENSORS], 6)
     step = f8_stream(ctx[STEP], 1)
-    variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
@@ -556,8 +556,8 @@ def stage_1_tensor(ctx, begin, end):
     mode = i8_stream(ctx[MODE], ctx[TENSORS])
     tensor_value = f8_table(ctx[TENSOR_VALUE], ctx[TENSORS], 19)
     address = i8_table(ctx[ADDRESS], ctx[TENSORS], ctx[SLOTS])
-    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 6)
     variant = i8_stream(ctx[VARIANT], ctx[TENSORS])
+    tensor_total = f8_table(ctx[TENSOR_TOTAL], ctx[TENSORS], 6)
     for k in range(begin, end):
         t = members[k]
         if mode[t] == ABSENT:
