@@ -112,9 +112,10 @@ def test_files_are_called_what_classes_look_for(rule: str) -> None:
     assert "numba_float32.py" in names
 
 
-@pytest.mark.parametrize("rule", shipped())
+@pytest.mark.parametrize("rule", ["adamw", "neat", "muon"])
 @pytest.mark.parametrize("stage", ["rule-ir", "kernel-ir"])
 def test_ir_is_printed_alone_and_parses_back(rule: str, stage: str) -> None:
+    """That the IR of every rule parses back is for tests/ir/test_build.py."""
     result = optgen("build", rule, "--emit", stage)
     assert result.exit_code == 0
     from_text(result.stdout)

@@ -40,7 +40,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     copy = tmp_path_factory.mktemp("checkout")
     for folder in ("optgen", "backends", "specs", "tools", "tests", "generated", "benchmarks", "docs"):
         if (ROOT / folder).is_dir():
-            shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("*.pyc.*"))
     for file in ROOT.glob("*.*"):
         if file.is_file():
             shutil.copy(file, copy)
