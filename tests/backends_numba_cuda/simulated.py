@@ -29,7 +29,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "gate.weight": (1,),
     "none.weight": (0,),
     "head.weight": (263,),
-    "tail.weight": (3, 261),
+    "tail.weight": (2, 261),
 }
 STEPS = 2
 

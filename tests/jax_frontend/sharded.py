@@ -19,7 +19,7 @@ from optgen.frontends.declared import reach_of
 from optgen.runtime.jax_call import TARGET
 from optgen.runtime.jax_transform import State
 from optgen.spec.loader import load
-from tests.jax_frontend.support import Run
+from tests.jax_frontend.support import QUICK, Run
 
 SPECS = {"a/w": PartitionSpec("d"), "a/b": PartitionSpec(), "b/w": PartitionSpec(None, "d"), "c/w": PartitionSpec("d")}
 SHAPES = {"a/w": (16, 6), "a/b": (6,), "b/w": (5, 8), "c/w": (64,)}
@@ -34,13 +34,13 @@ def arrays(seed: int) -> dict[str, jax.Array]:
 def check(name: str, mesh: Mesh) -> None:
     """Sharded steps, and the same on one device, are within the bounds of float32 arithmetic with sums in any order,
     that of partial sums of shards included; where nothing is summed they are equal."""
-    run = Run(load(name), "float32", {}, shapes=SHAPES)
+    run = Run(load(name), "float32", {}, shapes=SHAPES, quick=True)
     tx = run.transformation
     paths, treedef = jax.tree_util.tree_flatten_with_path(run.params)
     placed = [NamedSharding(mesh, SPECS[jax.tree_util.keystr(p, simple=True, separator="/")]) for p, _ in paths]
     shardings = treedef.unflatten(placed)
     spread = jax.device_put(run.params, shardings)
-    step = run.in_place = jax.jit(tx.apply, donate_argnums=(1, 2))
+    step = run.in_place = jax.jit(tx.apply, donate_argnums=(1, 2), compiler_options=QUICK)
     run.kept = (spread, tx.init(spread))
     elementwise = [slot.name for slot in tx.engine.program.slots if slot.extent == "elem"]
 

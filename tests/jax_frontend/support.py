@@ -21,6 +21,7 @@ from optgen.verify.bounds import Bounds, difference, literal_kernels, start_cost
 from optgen.verify.reference import Reference
 from optgen.verify.settings import with_off_neutral
 from optgen.verify.side import single
+from tests.quick_xla import QUICK
 
 #: In natural order, so that the tree's order and the reference's are one. Short sums: none is carried in slices.
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -31,9 +32,6 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "d/w": (0, 3),
     "e/w": (50,),
 }
-
-#: XLA's options where what it compiles is taken for a few steps, and is not in question itself.
-QUICK: Mapping[str, bool | int] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @contextmanager

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import python
-
-#: The older of XLA's two code generators compiles faster. Numbers by the one that is the default are proven where they
-#: are asked for, in tests/jax_frontend and tests/equivalence.
-QUICK = {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+from tests.quick_xla import QUICK_VARIABLES
 
 BACKENDS = ("jax", "torch", "tensorflow")
 
@@ -22,7 +19,12 @@ BACKENDS = ("jax", "torch", "tensorflow")
 def test_all_checks(backend: str) -> None:
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed (TensorFlow's 270 MB are left out of the environment of these tests)")
-    env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **QUICK}
+    env = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        **QUICK_VARIABLES,
+    }
     done = python(["-m", "tests.keras_frontend.run"], Path(__file__).parents[2], env)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
     assert done.stdout.count("ok check_") > 15

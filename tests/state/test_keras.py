@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 from tests.processes import python
-
-#: The older of XLA's two code generators compiles faster. Numbers by the one that is the default are proven where they
-#: are asked for, in tests/jax_frontend and tests/equivalence.
-QUICK = {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+from tests.quick_xla import QUICK_VARIABLES
 
 
 def test_all_checks() -> None:
-    env = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **QUICK}
+    env = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        **QUICK_VARIABLES,
+    }
     done = python(["-m", "tests.state.keras_checks"], Path(__file__).parents[2], env)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
     assert done.stdout.count("ok check_") == 5
