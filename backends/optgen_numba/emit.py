@@ -71,11 +71,10 @@ def _stage(plan: StagePlan, layout: Layout) -> list[str]:
     tables = Tables(layout, Names(RESERVED | {"j"}))
     lines = _unit_loop(plan.extent, tables)
     word = "if"
-    for ops, variants in plan.cases(lambda ops: "\n".join(body(ops, Tables(layout, Names(RESERVED))))):
+    for ops, variants in plan.cases(lambda ops: body(ops, Tables(layout, Names(RESERVED)))):
         written = body(ops, tables)
         if variants:
-            test = " or ".join(f"{tables.named('VARIANT')}[t] == {number}" for number in variants)
-            lines += ["    " * depth + f"{word} {test}:", *("    " + line for line in written)]
+            lines += ["    " * depth + f"{word} {tables.takes(variants)}:", *("    " + line for line in written)]
             word = "elif"
         else:
             lines += written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -51,6 +52,10 @@ class Tables:
             self._made[name] = name if name in RESERVED else self.names.new(name)
             self.lines.append(f"    {self._made[name]} = {text}")
         return self._made[name]
+
+    def takes(self, variants: Sequence[int]) -> str:
+        """Whether tensor `t` is of one of these variants."""
+        return " or ".join(f"{self.named('VARIANT')}[t] == {number}" for number in variants)
 
     def named(self, word: str) -> str:
         """The view of the table of a word."""

@@ -58,12 +58,9 @@ def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> lis
     extent = plan.extent
     heads = _heads(extent, tables)
     lines: list[str] = []
-    for ops, variants in plan.cases(
-        lambda ops: "\n".join(body(ops, emit_stage.Tables(layout, Names(_KERNEL_RESERVED)), 2))
-    ):
+    for ops, variants in plan.cases(lambda ops: body(ops, emit_stage.Tables(layout, Names(_KERNEL_RESERVED)), 2)):
         if variants:
-            test = " or ".join(f"{tables.named('VARIANT')}[t] == {number}" for number in variants)
-            lines += [f"        if {test}:", *body(ops, tables, 3)]
+            lines += [f"        if {tables.takes(variants)}:", *body(ops, tables, 3)]
         else:
             lines = body(ops, tables, 2)
     if extent in VECTORS:

@@ -234,15 +234,15 @@ class StageCode(CoarseText):
 def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> list[str]:
     """A stage of every variant."""
 
-    def text(ops: Sequence[Op]) -> str:
-        return "\n".join(StageCode(extent, Tables(layout, Names(STAGE_RESERVED), read), 2).write(ops))
+    def lines(ops: Sequence[Op], tables: Tables, here: str = "here") -> list[str]:
+        return StageCode(extent, tables, depth, here).write(ops)
 
     extent = plan.extent
-    tables = Tables(layout, Names(STAGE_RESERVED), read)
     depth = 1 if extent in VECTORS or extent == "model" else 2
+    tables = Tables(layout, Names(STAGE_RESERVED), read)
     body: list[str] = []
     heads = unit_heads(extent, tables)
-    for ops, variants in plan.cases(text):
+    for ops, variants in plan.cases(lambda ops: lines(ops, Tables(layout, Names(STAGE_RESERVED), read))):
         here = "here"
         if variants:
             here = tables.names.new(f"here_{variants[0]}")
@@ -250,7 +250,7 @@ def stage_function(plan: StagePlan, layout: Layout, read: frozenset[str]) -> lis
             tests = [f"({chosen} == {number})" for number in variants]
             test = tests[0] if len(tests) == 1 else f"({' | '.join(tests)})"
             body.append("    " * depth + f"{here} = here & {test}")
-        body += StageCode(extent, tables, depth, here).write(ops)
+        body += lines(ops, tables, here)
     code = "\n".join((*heads, *body))
     sizes = zip(("LANES", "WIDE", "DEEP"), INNER_LANES[extent] if "DEEP" in code else LANES[extent], strict=False)
     return [

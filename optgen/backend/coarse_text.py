@@ -356,15 +356,15 @@ class StagePlan:
     stages: Sequence[Stage | None]
     manifest: list[str] = field(default_factory=list[str])
 
-    def cases(self, text: Callable[[Sequence[Op]], str]) -> list[tuple[Sequence[Op], list[int]]]:
-        """Code to write, each with the variants that run it: of variants with the same text, once.
+    def cases(self, write: Callable[[Sequence[Op]], list[str]]) -> list[tuple[Sequence[Op], list[int]]]:
+        """Code to write, each with the variants that run it: of variants with the same lines, once.
 
-        A single case whose variants are none is what all of them run.
+        `write` gives the lines as they are by themselves. A single case without variants is what all of them run.
         """
-        found: dict[str, tuple[Sequence[Op], list[int]]] = {}
+        found: dict[tuple[str, ...], tuple[Sequence[Op], list[int]]] = {}
         for number, stage in enumerate(self.stages):
             if stage is not None and stage.ops:
-                found.setdefault(text(stage.ops), (stage.ops, []))[1].append(number)
+                found.setdefault(tuple(write(stage.ops)), (stage.ops, []))[1].append(number)
         cases = list(found.values())
         return [(cases[0][0], [])] if len(cases) == 1 and len(cases[0][1]) == len(self.stages) else cases
 

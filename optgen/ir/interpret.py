@@ -159,7 +159,10 @@ class Execution:
         """Run every operation of a block for the tensors in the mask."""
         with np.errstate(all="ignore"):
             for op in block.ops:
-                self._run(op, mask)
+                if op.results:
+                    self.values[op.results[0]] = self._value(op, mask)
+                else:
+                    self._run(op, mask)
 
     def _run(self, op: Operation, mask: Sequence[bool]) -> None:
         match op:
@@ -184,7 +187,7 @@ class Execution:
             case rule.DeclareHyperOp() | rule.DeclareInputOp() | rule.DeclareStateOp():
                 pass
             case _:
-                self.values[op.results[0]] = self._value(op, mask)
+                raise _unknown(op)
 
     def _set(self, name: str, value: Value, mask: Sequence[bool]) -> None:
         old = self._get(name) if is_gradient(name) else self.env.get(name, value)
@@ -215,6 +218,10 @@ class Execution:
     def _value(self, op: Operation, mask: Sequence[bool]) -> Value:
         tensors = self.world.tensors
         match op:
+            case rule.ApplyOp():
+                meaning = TABLE[op.function.data].meaning
+                operands = [self.values[a] for a in op.args]
+                return [meaning(*(x[i] for x in operands)) for i in range(len(tensors))]
             case rule.ConstantOp():
                 return self._each([op.number] * len(tensors))
             case rule.HyperOp():
@@ -235,10 +242,6 @@ class Execution:
             case rule.OldOp():
                 slot = op.slot.string_value()
                 return self._gradient(slot) if is_gradient(slot) else self.initial[slot]
-            case rule.ApplyOp():
-                meaning = TABLE[op.function.data].meaning
-                operands = [self.values[a] for a in op.args]
-                return [meaning(*(x[i] for x in operands)) for i in range(len(tensors))]
             case rule.CallOp():
                 x, *numbers = (self.values[a] for a in op.args)
                 call = FUNCTIONS[op.function.data]
@@ -257,7 +260,7 @@ class Execution:
             case rule.EdgesOp():
                 return self._edges(op.kind.data, self.values[op.operand])
             case _:
-                raise OptgenError(f"the interpreter does not know {op.name}")
+                raise _unknown(op)
 
     def _metadata(self, i: int, what: Metadata) -> float:
         matrices, rows, cols = self.views[i]
@@ -350,3 +353,7 @@ class Execution:
 def _chosen(hypers: Mapping[str, float | int | bool | str], name: str) -> str:
     value = hypers.get(name, False) if name == MAXIMIZE else hypers[name]
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unknown(op: Operation) -> OptgenError:
+    return OptgenError(f"the interpreter does not know {op.name}")

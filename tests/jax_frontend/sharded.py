@@ -19,7 +19,8 @@ from optgen.frontends.declared import reach_of
 from optgen.runtime.jax_call import TARGET
 from optgen.runtime.jax_transform import State
 from optgen.spec.loader import load
-from tests.jax_frontend.support import QUICK, Run
+from tests.jax_frontend.support import Run
+from tests.quick_xla import QUICK
 
 SPECS = {"a/w": PartitionSpec("d"), "a/b": PartitionSpec(), "b/w": PartitionSpec(None, "d"), "c/w": PartitionSpec("d")}
 SHAPES = {"a/w": (16, 6), "a/b": (6,), "b/w": (5, 8), "c/w": (64,)}

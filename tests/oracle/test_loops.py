@@ -11,6 +11,7 @@ from optgen.spec.loader import load
 from optgen.verify import Reference
 from tests.oracle import loops
 from tests.oracle.streams import gradients, start, worst
+from tests.quick_xla import QUICK
 
 TOLERANCE = 1e-12
 STEPS = 100
@@ -95,10 +96,11 @@ def test_optax(rng: np.random.Generator, name: str, hypers: dict[str, Any], fact
         names = list(params)
         reference = Reference(load(name), params, hypers)
         state = transformation.init(params)
+        update = jax.jit(transformation.update, compiler_options=QUICK)
         for grads in gradients(rng, [params[key].shape for key in names], STEPS, missing=0.0):
             reference.step(grads)
             named = dict(zip(names, grads, strict=True))
-            updates, state = transformation.update(named, state, params)
+            updates, state = update(named, state, params)
             params = {key: np.asarray(value) for key, value in optax.apply_updates(params, updates).items()}
             for key, theirs in params.items():
                 assert theirs.dtype == np.float64

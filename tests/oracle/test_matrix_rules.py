@@ -11,6 +11,7 @@ import torch
 from optgen.runtime.library_calls import low_rank, newton_schulz
 from optgen.spec.loader import load
 from optgen.verify import Reference
+from tests.quick_xla import QUICK
 
 QUINTIC = (3.4445, -4.775, 2.0315)
 SHAPES = {"wide": (3, 5), "tall": (6, 2), "square": (4, 4)}
@@ -96,6 +97,7 @@ def _sixty_four_bits() -> Iterator[None]:
 def test_against_optax(rng: np.random.Generator) -> None:
     """Matrices and, in the same transformation, vectors. optax corrects a bias, which the iteration takes out again
     unless it looks ahead; and it adds to norms what is here their floor."""
+    import jax
     import jax.numpy as jnp
     import optax
 
@@ -110,11 +112,12 @@ def test_against_optax(rng: np.random.Generator) -> None:
     ours = optgen.jax.muon(0.03, momentum=0.85, eps=1e-13, weight_decay=0.2, nesterov=False, **aux)
     a, b = params, params
     states = theirs.init(a), ours.init(b)
+    step, own = (jax.jit(each.update, compiler_options=QUICK) for each in (theirs, ours))
     for _ in range(6):
         grads = {name: jnp.asarray(rng.normal(size=x.shape)) for name, x in params.items()}
-        updates, first = theirs.update(grads, states[0], a)
+        updates, first = step(grads, states[0], a)
         a = optax.apply_updates(a, updates)
-        updates, second = ours.update(grads, states[1], b)
+        updates, second = own(grads, states[1], b)
         b = optax.apply_updates(b, updates)
         states = first, second
     for name, x in a.items():
