@@ -15,7 +15,7 @@ from types import MappingProxyType
 from optgen.errors import Location, suggest
 from optgen.paths import is_shipped
 from optgen.spec.bundle import bundled, heading
-from optgen.spec.flow import assigned_names, check_direction_read
+from optgen.spec.flow import assigned_names, check_direction_read, reads_direction
 from optgen.spec.functions import reads_metadata
 from optgen.spec.join_checks import check_order, check_rules, joined_inputs, joined_matrix
 from optgen.spec.model import STAGES, Caution, Claim, Example, Hyper, Metric, Part, Setting, Spec, State
@@ -211,9 +211,10 @@ class _Joiner:
 
     def _default_direction(self, arm: _Arm) -> tuple[Stmt, ...]:
         """`d = g` where a transform reads what the rule leaves out."""
-        read = {name for piece in self.transforms for body in piece.spec.stages.values() for name in _read(body)}
+        specs = [arm.spec if piece is self.base else piece.spec for piece in self.pieces]
+        body = [statement for stage in STAGES for spec in specs for statement in spec.stages[stage]]
         where = Location(arm.spec.path, 1, 1)
-        return (Assign(("d",), Name("g", where), where, "d = g"),) if "d" in read else ()
+        return (Assign(("d",), Name("g", where), where, "d = g"),) if reads_direction(body, False) else ()
 
     def _branched(self, programs: Sequence[Stages]) -> dict[str, tuple[Stmt, ...]]:
         """One program that settles which rule a tensor gets."""
@@ -353,17 +354,6 @@ def _first(statement: Stmt, name: str, local: str) -> list[Stmt]:
 
 def _assigns(statement: Stmt, name: str) -> bool:
     return any(isinstance(inner, Assign) and name in inner.targets for inner in statements((statement,)))
-
-
-def _read(body: Sequence[Stmt]) -> frozenset[str]:
-    """Every name that statements read."""
-    found: set[str] = set()
-    for statement in statements(body):
-        if isinstance(statement, Assign):
-            found |= names_in(statement.value)
-        elif isinstance(statement, If):
-            found |= names_in(statement.condition)
-    return frozenset(found)
 
 
 def _unused(name: str, taken: set[str]) -> str:

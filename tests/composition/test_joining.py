@@ -26,6 +26,16 @@ def joined(tmp_path: Path, *parts: str) -> Spec:
     return load("+".join(asked))
 
 
+def test_a_direction_is_given_where_one_is_read_that_nothing_made(tmp_path: Path) -> None:
+    rule = "hyper: {lr: {default: 0.5}}\nupdate: |\n  d = 2*g\n  param = param - lr*d\n"
+    transform = "kind: transform\nhyper: {pull: {default: 0.25}}\nupdate: param = param - pull*d\n"
+    assert joined(tmp_path, rule, transform).stages["direction"] == ()
+    (given,) = joined(tmp_path, rule.replace("d = 2*g", "x = 2*g").replace("lr*d", "lr*x"), transform).stages[
+        "direction"
+    ]
+    assert getattr(given, "text", "") == "d = g"
+
+
 def test_a_transforms_names_get_its_own_as_a_prefix_and_the_rules_stay() -> None:
     spec = load("adamw+lookahead+cautious")
     own = load("adamw")
